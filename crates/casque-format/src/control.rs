@@ -1,0 +1,133 @@
+//! What is said on PID 1's control socket: one JSON document per line, each way.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this protocol, in every snapshot.
+pub const VERSION: u32 = 1;
+
+/// A request, one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// Answered with one [`Reply::Status`].
+    Status,
+    /// Answered with a [`Reply::Status`] now and after each change, until the peer hangs up.
+    Watch,
+    /// Stops and starts a service; answered when it is ready again or cannot be.
+    Restart {
+        /// Which.
+        service: String,
+    },
+    /// Stops a service until it is started again.
+    Stop {
+        /// Which.
+        service: String,
+    },
+    /// Starts a stopped or failed service, its failures forgotten.
+    Start {
+        /// Which.
+        service: String,
+    },
+    /// Answered with the newest captured lines.
+    Logs {
+        /// Which; none means all, in the order they were written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// How many lines at most.
+        lines: u32,
+    },
+}
+
+/// A reply, one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// The state of everything.
+    Status {
+        /// That state.
+        snapshot: Snapshot,
+    },
+    /// The command was carried out.
+    Done,
+    /// Captured lines, oldest first, labelled as on stdout, secrets masked.
+    Logs {
+        /// Those lines.
+        lines: Vec<String>,
+    },
+    /// The command was not carried out.
+    Error {
+        /// Why, for people.
+        message: String,
+    },
+}
+
+/// The state of everything at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`VERSION`].
+    pub version: u32,
+    /// All services together.
+    pub state: Overall,
+    /// Milliseconds since PID 1 began.
+    pub uptime_ms: u64,
+    /// The service that inherited the sockets serves them now.
+    pub front_ready: bool,
+    /// Each service, sorted by name.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// All services together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overall {
+    /// Not everything has been ready yet.
+    Starting,
+    /// Everything is ready.
+    Ready,
+    /// Everything was ready once, and something is not now.
+    Degraded,
+    /// The ordered stop is under way.
+    Stopping,
+}
+
+/// One service at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: ServiceState,
+    /// Its main process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Starts after the first.
+    pub restarts: u32,
+    /// Milliseconds in this state.
+    pub since_ms: u64,
+    /// How its last run ended, such as `killed by SIGKILL` or `exited with 3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_exit: Option<String>,
+    /// What an operator should know, such as why it cannot start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The state of one service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceState {
+    /// Waits for what it comes after.
+    Waiting,
+    /// Runs, not ready yet.
+    Starting,
+    /// Serves; of a one-shot: done.
+    Ready,
+    /// Died; its next start waits for its backoff.
+    Backoff,
+    /// Is being stopped.
+    Stopping,
+    /// Was stopped on request.
+    Stopped,
+    /// Will not be started again by itself.
+    Failed,
+}

@@ -1,0 +1,22 @@
+//! The files and messages that the casque programs exchange; no I/O.
+//!
+//! | type | written by | read by | where |
+//! | --- | --- | --- | --- |
+//! | [`image::ImagePlan`] | `casque build` | `casque-agent`, `casque inspect` | [`paths::IMAGE_PLAN`] |
+//! | [`run::RunPlan`] | `casque-agent prepare` | `casque-init` | [`paths::RUN_PLAN`] |
+//! | [`run::AgentConfig`] | `casque-agent prepare` | `casque-agent serve` | [`paths::AGENT_CONFIG`] |
+//! | [`control`] | both ends | PID 1, the agent, the customer's command | [`paths::CONTROL_SOCKET`] |
+//! | [`stamp::Stamp`] | `casque-agent prepare` | `casque-agent prepare` | [`paths::STAMP`] |
+//! | [`shim::Report`] | `casque-shim` | `casque build` | the step's state directory |
+//! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
+
+pub mod control;
+pub mod digest;
+pub mod image;
+pub mod marks;
+pub mod paths;
+pub mod run;
+pub mod settings;
+pub mod shim;
+pub mod stamp;
+pub mod status;

@@ -1,0 +1,32 @@
+//! Where things are inside an image, so that no two programs can disagree.
+
+/// The entrypoint, `casque-init`.
+pub const INIT: &str = "/usr/lib/casque/init";
+/// The agent; the customer's command is a link to it.
+pub const AGENT: &str = "/usr/lib/casque/agent";
+/// The checked plan that the build wrote.
+pub const IMAGE_PLAN: &str = "/usr/lib/casque/plan.json";
+/// Marked files of the image, under their own absolute path.
+pub const TEMPLATES: &str = "/usr/lib/casque/templates";
+/// Everything that is made anew at each start.
+pub const RUN: &str = "/run/casque";
+/// The resolved plan that PID 1 carries out. Mode 0600: it names every secret to mask.
+pub const RUN_PLAN: &str = "/run/casque/plan.json";
+/// Rendered forms of the marked files, under their own absolute path.
+pub const RENDERED: &str = "/run/casque/files";
+/// PID 1's socket. Open to connect, each command judged by the peer's uid.
+pub const CONTROL_SOCKET: &str = "/run/casque/control.sock";
+/// What `casque-agent serve` needs to know; readable by the agent's own user.
+pub const AGENT_CONFIG: &str = "/run/casque/agent/config.json";
+/// Where the front sends the status path.
+pub const AGENT_SOCKET: &str = "/run/casque/agent/http.sock";
+/// The front's own answer that it serves: an HTTP server on a unix socket.
+pub const FRONT_SOCKET: &str = "/run/casque/front/ready.sock";
+/// The volume.
+pub const DATA: &str = "/data";
+/// The customer's settings file.
+pub const SETTINGS_FILE: &str = "/data/config/settings.toml";
+/// Generated secrets, one file each, mode 0600.
+pub const SECRETS: &str = "/data/casque/secrets";
+/// Which product and instance the volume belongs to.
+pub const STAMP: &str = "/data/casque/stamp.json";
