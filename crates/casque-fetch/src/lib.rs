@@ -1,0 +1,14 @@
+//! Verified parallel downloads into a content-addressed store.
+//!
+//! [`Network`] talks HTTP, [`Store`] keeps files under their SHA-256 digest, [`fetch_all`] joins the two. Nothing here
+//! prints, reads the environment or asks for the time; the program passes all of that in.
+
+mod error;
+mod fetch;
+mod network;
+mod store;
+
+pub use error::FetchError;
+pub use fetch::{FetchSummary, Progress, Silent, Wanted, fetch_all};
+pub use network::{Network, NetworkSettings};
+pub use store::Store;

@@ -1,0 +1,7 @@
+//! Downloads from a small real server.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod fetch;
+mod server;
+mod store;
