@@ -1,0 +1,28 @@
+//! File trees, layers and image archives, written and read.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | [`layer`] | writes a tree, some of its paths, or a difference as a layer, the same bytes each time |
+//! | [`diff`] | names the paths that may differ between two trees |
+//! | [`config`] | what an image says about itself |
+//! | [`archive`] | writes layers as one file that is docker-archive and OCI layout at once |
+//! | [`read`] | opens such files, whoever wrote them |
+//! | [`tree`] | the entries of an image, all layers merged, and their contents |
+//! | [`unpack`] | makes a root filesystem of layers |
+//! | [`listing`] | describes a tree or a layer in readable lines |
+
+pub mod archive;
+pub mod config;
+pub mod diff;
+mod document;
+pub mod layer;
+mod layer_reader;
+pub mod listing;
+pub mod node;
+pub mod read;
+mod resolve;
+mod source;
+mod tar_reader;
+pub mod tar_writer;
+pub mod tree;
+pub mod unpack;

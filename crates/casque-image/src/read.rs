@@ -1,0 +1,290 @@
+//! Image archives, read: docker-archive or OCI layout, in a tar or in a directory.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use casque_format::digest::{Digest, Hasher};
+use serde::de::DeserializeOwned;
+
+use crate::config::ImageConfig;
+use crate::document::{ConfigDocument, Descriptor, DockerImage, Index, MANIFEST_TYPE, Manifest};
+use crate::layer_reader::{LayerEntry, Plain, Stop, stream};
+use crate::source::Source;
+use crate::tree::Tree;
+
+mod error;
+
+pub use error::ReadError;
+
+/// No document of an image is larger.
+const DOCUMENT_LIMIT: u64 = 16 << 20;
+
+/// An image in an archive. Its documents are checked when it is opened, its layers when they are
+/// unpacked, or all at once by [`Archive::verify`].
+#[derive(Debug)]
+pub struct Archive {
+    source: Source,
+    config: ImageConfig,
+    image_id: Digest,
+    names: Vec<String>,
+    layers: Vec<ReadLayer>,
+}
+
+/// A layer of an image in an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadLayer {
+    /// The digest of its uncompressed bytes.
+    pub diff_id: Digest,
+    /// How many bytes it takes in the archive.
+    pub size: u64,
+    /// What made it, where the image tells.
+    pub created_by: Option<String>,
+    member: String,
+}
+
+impl Archive {
+    /// Opens an archive or a directory, and checks the documents that describe its image.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let source = Source::open(path)?;
+        if source.has("manifest.json") {
+            Self::open_docker(source)
+        } else if source.has("index.json") {
+            Self::open_oci(source)
+        } else {
+            Err(ReadError::NotAnImage { archive: path.to_owned() })
+        }
+    }
+
+    fn open_docker(source: Source) -> Result<Self, ReadError> {
+        let images: Vec<DockerImage> = parse(&source, "manifest.json")?;
+        let [image] = <[DockerImage; 1]>::try_from(images).map_err(|images| {
+            let name = |image: &DockerImage| {
+                let tags = image.repo_tags.iter().flatten();
+                tags.chain([&image.config]).next().cloned().unwrap_or_default()
+            };
+            ReadError::Several {
+                archive: source.path().to_owned(),
+                images: images.iter().map(name).collect(),
+            }
+        })?;
+        // Both layouts name a configuration after its digest: `blobs/sha256/HEX` and `HEX.json`.
+        let name = image.config.strip_suffix(".json").unwrap_or(&image.config);
+        let expected = name.rsplit('/').next().and_then(|hex| hex.parse::<Digest>().ok());
+        Self::assemble(source, &image.config, expected, image.repo_tags.unwrap_or_default(), image.layers)
+    }
+
+    fn open_oci(source: Source) -> Result<Self, ReadError> {
+        let mut index: Index = parse(&source, "index.json")?;
+        let mut names = Vec::new();
+        let descriptor = loop {
+            let archive = source.path().to_owned();
+            let mut images: Vec<Descriptor> = index.manifests.into_iter().filter(is_usable).collect();
+            images.sort_by(|one, other| one.digest.cmp(&other.digest));
+            for name in images.iter().filter_map(name) {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+            let listed = images.iter().map(|image| name(image).unwrap_or(&image.digest).clone()).collect();
+            images.dedup_by(|one, other| one.digest == other.digest);
+            let [image] = <[Descriptor; 1]>::try_from(images)
+                .map_err(|_| ReadError::Several { archive, images: listed })?;
+            if image.media_type.is_empty()
+                || image.media_type == MANIFEST_TYPE
+                || image.media_type.ends_with("manifest.v2+json")
+            {
+                break image;
+            }
+            let (member, expected) = blob(&source, &image.digest)?;
+            index = parse_checked(&source, &member, expected)?;
+        };
+        let (member, expected) = blob(&source, &descriptor.digest)?;
+        let manifest: Manifest = parse_checked(&source, &member, expected)?;
+        let (config, expected) = blob(&source, &manifest.config.digest)?;
+        let layers: Result<_, ReadError> =
+            manifest.layers.iter().map(|layer| Ok(blob(&source, &layer.digest)?.0)).collect();
+        Self::assemble(source, &config, Some(expected), names, layers?)
+    }
+
+    fn assemble(
+        source: Source,
+        config: &str,
+        expected: Option<Digest>,
+        names: Vec<String>,
+        members: Vec<String>,
+    ) -> Result<Self, ReadError> {
+        let bytes = source.read(config, DOCUMENT_LIMIT)?;
+        let image_id = Digest::of(&bytes);
+        if expected.is_some_and(|expected| expected != image_id) {
+            return Err(damaged(&source, config));
+        }
+        let document: ConfigDocument = decode(&source, config, &bytes)?;
+        let diff_ids = &document.rootfs.diff_ids;
+        if diff_ids.len() != members.len() {
+            return Err(damaged(&source, config));
+        }
+        let mut layers = Vec::new();
+        for ((member, diff_id), created_by) in members.into_iter().zip(diff_ids).zip(document.created_by()) {
+            let diff_id = Digest::from_oci(diff_id)
+                .map_err(|error| source.unreadable(config, io::Error::other(error)))?;
+            let size = source.section(&member)?.length();
+            layers.push(ReadLayer { diff_id, size, created_by, member });
+        }
+        Ok(Self { config: document.to_config(), source, image_id, names, layers })
+    }
+
+    /// Returns what the image says about itself.
+    pub fn config(&self) -> &ImageConfig {
+        &self.config
+    }
+
+    /// Returns what engines call the image's id.
+    pub fn image_id(&self) -> Digest {
+        self.image_id
+    }
+
+    /// Returns the image's names as they are written in the archive.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Returns the layers, lowest first.
+    pub fn layers(&self) -> &[ReadLayer] {
+        &self.layers
+    }
+
+    /// Reads everything and compares it with the recorded digests.
+    pub fn verify(&self) -> Result<(), ReadError> {
+        let mut checked = Vec::new();
+        for member in self.source.blobs()? {
+            let name = member.rsplit('/').next().unwrap_or_default();
+            let Ok(expected) = name.parse::<Digest>() else { continue };
+            self.check(&member, &mut self.source.section(&member)?, expected)?;
+            checked.push(expected);
+        }
+        for layer in self.layers.iter().filter(|layer| !checked.contains(&layer.diff_id)) {
+            let mut plain = self.plain(layer)?.from(0).map_err(|error| self.unreadable(layer, error))?;
+            self.check(&layer.member, &mut plain, layer.diff_id)?;
+        }
+        Ok(())
+    }
+
+    /// Finds every entry of the image, upper layers hiding lower ones, without reading contents.
+    pub fn tree(&self) -> Result<Tree<'_>, ReadError> {
+        Tree::new(self)
+    }
+
+    /// Reads one file of the image, following links inside it; `None` when there is no such file.
+    ///
+    /// For more than one file, [`Archive::tree`] is faster.
+    pub fn read_file(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        self.tree()?.read(path, limit)
+    }
+
+    pub(crate) fn plain(&self, layer: &ReadLayer) -> Result<Plain, ReadError> {
+        let section = self.source.section(&layer.member)?;
+        Plain::open(section).map_err(|error| self.unreadable(layer, error))
+    }
+
+    /// Visits a layer's entries with their contents, and checks its digest at the end.
+    pub(crate) fn stream_layer<E: From<ReadError>>(
+        &self,
+        layer: &ReadLayer,
+        visit: impl FnMut(LayerEntry, &mut dyn Read) -> Result<(), Stop<E>>,
+    ) -> Result<(), E> {
+        let plain = self.plain(layer)?.from(0).map_err(|error| self.unreadable(layer, error))?;
+        let mut reader = Hashed { inner: plain, hasher: Hasher::default() };
+        match stream(&mut reader, visit) {
+            Ok(()) => {}
+            Err(Stop::Visitor(error)) => return Err(error),
+            Err(Stop::Layer(error)) => return Err(self.unreadable(layer, error).into()),
+        }
+        if reader.hasher.finish() != layer.diff_id {
+            return Err(damaged(&self.source, &layer.member).into());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn unreadable(&self, layer: &ReadLayer, source: io::Error) -> ReadError {
+        self.source.unreadable(&layer.member, source)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.source.path()
+    }
+
+    fn check(&self, member: &str, reader: &mut dyn Read, expected: Digest) -> Result<(), ReadError> {
+        let mut reader = Hashed { inner: reader, hasher: Hasher::default() };
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => return Err(self.source.unreadable(member, error)),
+            }
+        }
+        if reader.hasher.finish() != expected {
+            return Err(damaged(&self.source, member));
+        }
+        Ok(())
+    }
+}
+
+/// Learns the digest of what is read.
+pub(crate) struct Hashed<R> {
+    pub(crate) inner: R,
+    pub(crate) hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// Returns whether a manifest could be the image: attestations are not, nor other machines' images.
+fn is_usable(descriptor: &Descriptor) -> bool {
+    descriptor
+        .platform
+        .as_ref()
+        .is_none_or(|platform| platform.os == "linux" && platform.architecture == "amd64")
+}
+
+fn name(descriptor: &Descriptor) -> Option<&String> {
+    let annotations = &descriptor.annotations;
+    annotations
+        .get("io.containerd.image.name")
+        .or_else(|| annotations.get("org.opencontainers.image.ref.name"))
+}
+
+fn blob(source: &Source, digest: &str) -> Result<(String, Digest), ReadError> {
+    let digest =
+        Digest::from_oci(digest).map_err(|error| source.unreadable("index.json", io::Error::other(error)))?;
+    Ok((crate::archive::blob_name(&digest), digest))
+}
+
+fn parse<T: DeserializeOwned>(source: &Source, member: &str) -> Result<T, ReadError> {
+    decode(source, member, &source.read(member, DOCUMENT_LIMIT)?)
+}
+
+fn parse_checked<T: DeserializeOwned>(
+    source: &Source,
+    member: &str,
+    expected: Digest,
+) -> Result<T, ReadError> {
+    let bytes = source.read(member, DOCUMENT_LIMIT)?;
+    if Digest::of(&bytes) != expected {
+        return Err(damaged(source, member));
+    }
+    decode(source, member, &bytes)
+}
+
+fn decode<T: DeserializeOwned>(source: &Source, member: &str, bytes: &[u8]) -> Result<T, ReadError> {
+    serde_json::from_slice(bytes).map_err(|error| source.unreadable(member, error.into()))
+}
+
+fn damaged(source: &Source, member: &str) -> ReadError {
+    ReadError::Damaged { archive: source.path().to_owned(), member: member.to_owned() }
+}

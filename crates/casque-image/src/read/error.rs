@@ -1,0 +1,80 @@
+//! What can be wrong with an archive that is read.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why an archive could not be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// A file could not be opened; `fs_err` puts its path in the message.
+    #[error(transparent)]
+    Open(io::Error),
+    /// Not a tar.
+    #[error("`{}` is no image archive, or only a part of one", archive.display())]
+    NotTar {
+        /// The archive.
+        archive: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A tar, or a directory, of something else.
+    #[error("`{}` is no image archive: it has neither `manifest.json` nor `index.json`", archive.display())]
+    NotAnImage {
+        /// The archive.
+        archive: PathBuf,
+    },
+    /// The file is shorter than it says.
+    #[error("archive `{}` is cut off inside `{member}`", archive.display())]
+    Truncated {
+        /// The archive.
+        archive: PathBuf,
+        /// What is incomplete.
+        member: String,
+    },
+    /// Something the image names is not in the archive.
+    #[error("archive `{}` lacks `{member}`, which its image needs", archive.display())]
+    Missing {
+        /// The archive.
+        archive: PathBuf,
+        /// What is missing.
+        member: String,
+    },
+    /// Bytes that do not match their digest.
+    #[error("`{member}` in archive `{}` is damaged: its content has not the digest that was recorded", archive.display())]
+    Damaged {
+        /// The archive.
+        archive: PathBuf,
+        /// What is damaged.
+        member: String,
+    },
+    /// A part that cannot be read, or breaks the rules of its format.
+    #[error("cannot read `{member}` in archive `{}`", archive.display())]
+    Unreadable {
+        /// The archive.
+        archive: PathBuf,
+        /// Which part.
+        member: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A document or file beyond all measure.
+    #[error("`{member}` in archive `{}` is larger than {limit} bytes", archive.display())]
+    TooLarge {
+        /// The archive.
+        archive: PathBuf,
+        /// Which part.
+        member: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// More than one image to choose from.
+    #[error("archive `{}` holds {} images ({}), and only archives of one image can be used", archive.display(), images.len(), images.join(", "))]
+    Several {
+        /// The archive.
+        archive: PathBuf,
+        /// Their names.
+        images: Vec<String>,
+    },
+}

@@ -1,0 +1,10 @@
+//! Trees made into layers and images, and back, on real temporary directories.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
+mod archive;
+mod damage;
+mod diff;
+mod layer;
+mod scratch;
+mod unpack;
