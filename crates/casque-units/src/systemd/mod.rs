@@ -1,0 +1,24 @@
+//! systemd's unit files.
+//!
+//! | in the unit | becomes |
+//! | --- | --- |
+//! | `Type=simple`, `exec`, `idle` | a service that runs at once |
+//! | `Type=oneshot` | a one-shot; of several `ExecStart=` all but the last run before it |
+//! | `Type=notify`, `forking` | [`crate::Startup`], see [`crate::Translated::in_foreground`] |
+//! | `User`, `Group`, `WorkingDirectory`, `Environment`, `EnvironmentFile`, `UMask` | the same |
+//! | `Restart=` | always, on failure or never; left out, always, as nothing else in an image would restart it |
+//! | `KillSignal`, `TimeoutStopSec`, `TimeoutStartSec`, `RestartSec` | the same, where given |
+//! | `RuntimeDirectory=`, `StateDirectory=`, `CacheDirectory=`, `LogsDirectory=` | directories made before each start |
+//! | everything that hardens or limits | one note that names it |
+
+mod environment;
+mod span;
+mod specifiers;
+#[cfg(test)]
+mod tests;
+mod translate;
+mod unit;
+mod words;
+
+pub use environment::parse_environment_file;
+pub use unit::{EnvironmentFile, Install, Unit};

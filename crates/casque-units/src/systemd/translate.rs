@@ -1,0 +1,363 @@
+//! From a unit to a service.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use casque_format::run::{Kind, Restart, RestartPolicy, Service, Sockets, Stop};
+
+use super::environment::parse_environment_file;
+use super::specifiers::Specifiers;
+use super::unit::Unit;
+use super::{span, words};
+use crate::{Startup, Step, Translated, UnitError, signal_name};
+
+impl Unit {
+    /// Returns the service this unit describes. `files` holds the texts of [`Unit::environment_files`]
+    /// that exist, by path.
+    pub fn translate(&self, files: &BTreeMap<String, String>) -> Result<Translated, UnitError> {
+        if !self.keys().any(|(section, _)| section == "Service") {
+            return Err(UnitError::NoSection { unit: self.name.clone(), section: "Service" });
+        }
+        Reader { unit: self, specifiers: Specifiers::of(&self.name) }.translate(files)
+    }
+}
+
+struct Reader<'a> {
+    unit: &'a Unit,
+    specifiers: Specifiers<'a>,
+}
+
+/// A command line and the characters that stood before it.
+struct Line {
+    words: Vec<String>,
+    ignore_failure: bool,
+    privileged: bool,
+}
+
+impl Reader<'_> {
+    fn translate(&self, files: &BTreeMap<String, String>) -> Result<Translated, UnitError> {
+        let mut notes = Vec::new();
+        let environment = self.environment(files)?;
+        let startup = self.startup()?;
+        let mut lines = self.lines("ExecStart", &environment, &mut notes)?;
+        let main = lines
+            .pop()
+            .ok_or_else(|| UnitError::NoCommand { unit: self.unit.name.clone(), key: "ExecStart" })?;
+        if main.privileged && self.unit.value("Service", "User").is_some() {
+            notes.push("`ExecStart=+` is not carried over: the service runs as its `User=`".to_owned());
+        }
+        let mut start_pre = self.steps("ExecStartPre", &environment, &mut notes)?;
+        start_pre.extend(lines.into_iter().map(step));
+        let oneshot = matches!(startup, Startup::Oneshot { .. });
+        let mut service = Service {
+            kind: if oneshot { Kind::Oneshot } else { Kind::Simple },
+            command: main.words,
+            user: None,
+            working_directory: self.working_directory()?,
+            umask: self.octal("UMask")?,
+            after: Vec::new(),
+            ready: None,
+            start_timeout_ms: if oneshot { 600_000 } else { 90_000 },
+            restart: self.restart()?,
+            stop: self.stop(&mut notes)?,
+            critical: false,
+            sockets: Sockets::None,
+            remove: Vec::new(),
+            directories: self.directories()?,
+            environment,
+        };
+        if let Some(limit) = self.span("TimeoutStartSec")?.or(self.span("TimeoutSec")?) {
+            service.start_timeout_ms = limit;
+        }
+        let reload = self.steps("ExecReload", &service.environment, &mut notes)?;
+        let stop_commands = self.steps("ExecStop", &service.environment, &mut notes)?;
+        self.note_the_rest(&mut notes);
+        Ok(Translated {
+            user: self.text("User")?,
+            group: self.text("Group")?,
+            supplementary_groups: self.list("SupplementaryGroups")?,
+            startup,
+            start_pre,
+            reload,
+            stop_commands,
+            limit_nofile: self.limit_nofile()?,
+            runtime_directory_mode: self.octal("RuntimeDirectoryMode")?,
+            notes,
+            service,
+        })
+    }
+
+    fn value_error(&self, key: &str, value: &str, expected: &'static str) -> UnitError {
+        UnitError::Value {
+            unit: self.unit.name.clone(),
+            key: key.to_owned(),
+            value: value.to_owned(),
+            expected,
+        }
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, UnitError> {
+        self.unit.value("Service", key).map(|value| self.specifiers.expand(key, value)).transpose()
+    }
+
+    fn list(&self, key: &str) -> Result<Vec<String>, UnitError> {
+        let mut items = Vec::new();
+        for value in self.unit.values("Service", key) {
+            let expanded = self.specifiers.expand(key, value)?;
+            items.extend(expanded.split_whitespace().map(str::to_owned));
+        }
+        Ok(items)
+    }
+
+    fn boolean(&self, key: &str) -> Result<bool, UnitError> {
+        match self.unit.value("Service", key) {
+            None | Some("no" | "false" | "off" | "0" | "n" | "f") => Ok(false),
+            Some("yes" | "true" | "on" | "1" | "y" | "t") => Ok(true),
+            Some(other) => Err(self.value_error(key, other, "`yes` or `no`")),
+        }
+    }
+
+    fn octal(&self, key: &str) -> Result<Option<u32>, UnitError> {
+        let Some(text) = self.unit.value("Service", key) else { return Ok(None) };
+        u32::from_str_radix(text, 8).map(Some).map_err(|_| self.value_error(key, text, "an octal number"))
+    }
+
+    /// Returns milliseconds; none when not given, when infinite, and for 0, which means infinite too.
+    fn span(&self, key: &str) -> Result<Option<u64>, UnitError> {
+        let Some(text) = self.unit.value("Service", key) else { return Ok(None) };
+        let given = span::milliseconds(text)
+            .map_err(|()| self.value_error(key, text, "a time span such as `90s`"))?;
+        Ok(given.filter(|limit| *limit > 0))
+    }
+
+    fn startup(&self) -> Result<Startup, UnitError> {
+        let default = if self.unit.value("Service", "BusName").is_some() { "dbus" } else { "simple" };
+        match self.unit.value("Service", "Type").unwrap_or(default) {
+            "simple" | "exec" | "idle" => Ok(Startup::Simple),
+            "oneshot" => Ok(Startup::Oneshot { remains: self.boolean("RemainAfterExit")? }),
+            "notify" | "notify-reload" => Ok(Startup::Notify),
+            "forking" => Ok(Startup::Forking {
+                pid_file: self
+                    .text("PIDFile")?
+                    .map(|path| if path.starts_with('/') { path } else { format!("/run/{path}") }),
+            }),
+            other => Err(UnitError::Type { unit: self.unit.name.clone(), kind: other.to_owned() }),
+        }
+    }
+
+    fn environment(&self, files: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, UnitError> {
+        let mut environment = BTreeMap::new();
+        for value in self.unit.values("Service", "Environment") {
+            let open =
+                || self.value_error("Environment", value, "a list of NAME=value whose quotes are closed");
+            for word in words::split(value).ok_or_else(open)? {
+                let word = self.specifiers.expand("Environment", &word)?;
+                let (name, value) = word.split_once('=').ok_or_else(open)?;
+                environment.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        for file in self.unit.environment_files()? {
+            match files.get(&file.path) {
+                Some(text) => environment.extend(parse_environment_file(text)),
+                None if file.optional => {}
+                None => return Err(self.value_error("EnvironmentFile", &file.path, "a file that exists")),
+            }
+        }
+        Ok(environment)
+    }
+
+    fn lines(
+        &self,
+        key: &str,
+        environment: &BTreeMap<String, String>,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Line>, UnitError> {
+        let mut lines = Vec::new();
+        for value in self.unit.values("Service", key) {
+            let words = words::split(value)
+                .ok_or_else(|| self.value_error(key, value, "a command line whose quotes are closed"))?;
+            for words in words.split(|word| word == ";").filter(|words| !words.is_empty()) {
+                lines.push(self.line(key, words, environment, notes)?);
+            }
+        }
+        Ok(lines)
+    }
+
+    fn line(
+        &self,
+        key: &str,
+        words: &[String],
+        environment: &BTreeMap<String, String>,
+        notes: &mut Vec<String>,
+    ) -> Result<Line, UnitError> {
+        let prefixes = words[0].len() - words[0].trim_start_matches(['-', '@', '+', '!', ':', '|']).len();
+        let (prefixes, program) = words[0].split_at(prefixes);
+        let mut command = vec![self.specifiers.expand(key, program)?];
+        let mut rest = words[1..].iter();
+        if prefixes.contains('@') && rest.next().is_some() {
+            notes
+                .push(format!("`{key}=@` is not carried over: the program's own name is its first argument"));
+        }
+        for word in rest {
+            command.push(self.specifiers.expand(key, word)?);
+        }
+        if !prefixes.contains(':') {
+            for name in words::substitute(&mut command, environment, &["MAINPID"]) {
+                notes.push(format!("`${name}` in `{key}` has no value and becomes nothing"));
+            }
+        }
+        Ok(Line {
+            words: command,
+            ignore_failure: prefixes.contains('-'),
+            privileged: prefixes.contains(['+', '!']),
+        })
+    }
+
+    fn steps(
+        &self,
+        key: &str,
+        environment: &BTreeMap<String, String>,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Step>, UnitError> {
+        let all_privileged = self.boolean("PermissionsStartOnly")?;
+        let steps = self.lines(key, environment, notes)?.into_iter().map(step);
+        Ok(steps.map(|step| Step { privileged: step.privileged || all_privileged, ..step }).collect())
+    }
+
+    fn working_directory(&self) -> Result<Option<String>, UnitError> {
+        let Some(path) = self.text("WorkingDirectory")? else { return Ok(None) };
+        // `~` is the user's home, which is known only where the users are.
+        Ok(Some(path.trim_start_matches('-').to_owned()))
+    }
+
+    fn restart(&self) -> Result<Restart, UnitError> {
+        let policy = match self.unit.value("Service", "Restart") {
+            None | Some("always" | "on-success") => RestartPolicy::Always,
+            Some("no") => RestartPolicy::Never,
+            Some("on-failure" | "on-abnormal" | "on-abort" | "on-watchdog") => RestartPolicy::OnFailure,
+            Some(other) => return Err(self.value_error("Restart", other, "a restart policy of systemd")),
+        };
+        let mut restart = Restart { policy, ..Restart::default() };
+        if let Some(delay) = self.span("RestartSec")? {
+            restart.delay_ms = delay;
+            restart.max_delay_ms = restart.max_delay_ms.max(delay);
+        }
+        Ok(restart)
+    }
+
+    fn stop(&self, notes: &mut Vec<String>) -> Result<Stop, UnitError> {
+        let mut stop = Stop::default();
+        if let Some(text) = self.unit.value("Service", "KillSignal") {
+            let name = signal_name(text).ok_or_else(|| self.value_error("KillSignal", text, "a signal"))?;
+            stop.signal = name.to_owned();
+        }
+        match (self.span("TimeoutStopSec")?.or(self.span("TimeoutSec")?), self.unit.value("Service", "TimeoutStopSec")) {
+            (Some(limit), _) => stop.timeout_ms = limit,
+            (None, Some(text)) => notes.push(format!(
+                "`TimeoutStopSec={text}` is not carried over: every stop has a deadline, `stop = {{ timeout = ... }}` in the manifest"
+            )),
+            (None, None) => {}
+        }
+        Ok(stop)
+    }
+
+    fn directories(&self) -> Result<Vec<String>, UnitError> {
+        let mut directories = Vec::new();
+        let places = [
+            ("RuntimeDirectory", "/run"),
+            ("StateDirectory", "/var/lib"),
+            ("CacheDirectory", "/var/cache"),
+            ("LogsDirectory", "/var/log"),
+        ];
+        for (key, parent) in places {
+            directories.extend(self.list(key)?.iter().map(|name| format!("{parent}/{name}")));
+        }
+        Ok(directories)
+    }
+
+    /// Returns the hard limit, the second number where there are two.
+    fn limit_nofile(&self) -> Result<Option<u64>, UnitError> {
+        let Some(text) = self.unit.value("Service", "LimitNOFILE") else { return Ok(None) };
+        let last = text.rsplit(':').next().unwrap_or(text);
+        if last == "infinity" {
+            return Ok(None);
+        }
+        last.parse().map(Some).map_err(|_| self.value_error("LimitNOFILE", text, "a number of files"))
+    }
+
+    /// Notes the dependencies on services and, in one line, the directives without a counterpart.
+    fn note_the_rest(&self, notes: &mut Vec<String>) {
+        for key in ["Requires", "BindsTo", "After", "Wants"] {
+            let services: Vec<&str> = self
+                .unit
+                .values("Unit", key)
+                .into_iter()
+                .flat_map(str::split_whitespace)
+                .filter(|name| name.ends_with(".service") || name.ends_with(".socket"))
+                .filter(|name| !name.starts_with("systemd-"))
+                .collect();
+            if !services.is_empty() {
+                notes.push(format!(
+                    "`{key}={}` is not carried over; order is `after` in the manifest",
+                    services.join(" ")
+                ));
+            }
+        }
+        let rest: BTreeSet<&str> = self
+            .unit
+            .keys()
+            .filter(|(section, key)| *section == "Service" && !CARRIED.contains(key))
+            .map(|(_, key)| key)
+            .collect();
+        if !rest.is_empty() {
+            let names: Vec<String> = rest.into_iter().map(|key| format!("`{key}`")).collect();
+            notes.push(format!("not carried over: {}", names.join(", ")));
+        }
+    }
+}
+
+fn step(line: Line) -> Step {
+    Step { command: line.words, ignore_failure: line.ignore_failure, privileged: line.privileged }
+}
+
+/// Directives of `[Service]` that are carried over, or need no counterpart where PID 1 captures logs
+/// and ends a service's whole process group.
+const CARRIED: &[&str] = &[
+    "CacheDirectory",
+    "Environment",
+    "EnvironmentFile",
+    "ExecReload",
+    "ExecStart",
+    "ExecStartPre",
+    "ExecStop",
+    "Group",
+    "GuessMainPID",
+    "KillMode",
+    "KillSignal",
+    "LimitNOFILE",
+    "LogsDirectory",
+    "NoNewPrivileges",
+    "NotifyAccess",
+    "PIDFile",
+    "PermissionsStartOnly",
+    "RemainAfterExit",
+    "Restart",
+    "RestartSec",
+    "RuntimeDirectory",
+    "RuntimeDirectoryMode",
+    "RuntimeDirectoryPreserve",
+    "SendSIGKILL",
+    "StandardError",
+    "StandardInput",
+    "StandardOutput",
+    "StateDirectory",
+    "SupplementaryGroups",
+    "SyslogFacility",
+    "SyslogIdentifier",
+    "TimeoutSec",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "Type",
+    "UMask",
+    "User",
+    "WorkingDirectory",
+];
