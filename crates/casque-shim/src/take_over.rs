@@ -1,0 +1,114 @@
+//! Putting the shim where scripts call the real tools by their full path, and taking it away again.
+//!
+//! Being first in `PATH` is not enough: `sudo` sets its own, and scripts write `/usr/bin/systemctl`. A
+//! mount over those files would make dpkg stop when the step installs the package they come from, so they
+//! are diverted as dpkg itself does it: a package unpacked meanwhile writes its own file beside the shim.
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use fs_err as fs;
+
+use crate::error::ShimError;
+use crate::root::Root;
+
+/// The real commands; the first of each pair is the path in older packages of a merged `/usr`.
+const COMMANDS: [&[&str]; 5] = [
+    &["/bin/systemctl", "/usr/bin/systemctl"],
+    &["/usr/sbin/service"],
+    &["/usr/bin/supervisorctl"],
+    &["/usr/bin/supervisord"],
+    &["/usr/bin/deb-systemd-invoke"],
+];
+const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
+const SUFFIX: &str = "casque-real";
+
+/// The commands taken over.
+#[derive(Debug)]
+pub(crate) struct TakeOver {
+    root: Root,
+    links: Vec<PathBuf>,
+    added: String,
+}
+
+impl TakeOver {
+    /// Puts the real commands aside and links to this program in their places.
+    pub(crate) fn begin(root: &Root) -> Result<Self, ShimError> {
+        let own = std::env::current_exe()
+            .map_err(|source| ShimError::System { action: "find the shim itself", source })?;
+        let mut taken = Self { root: root.clone(), links: Vec::new(), added: String::new() };
+        for names in COMMANDS {
+            for name in names {
+                // `:` says that no package but the administrator asked for it.
+                taken.added.push_str(&format!("{name}\n{name}.{SUFFIX}\n:\n"));
+            }
+            let path = root.path(names[names.len() - 1]);
+            let aside = aside(&path);
+            if path.symlink_metadata().is_ok() {
+                fs::rename(&path, aside).map_err(ShimError::File)?;
+            }
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(ShimError::File)?;
+            }
+            symlink(&own, &path).map_err(ShimError::File)?;
+            taken.links.push(path);
+        }
+        if let Some(text) = taken.diversions()? {
+            taken.write(&format!("{text}{}", taken.added))?;
+        }
+        // Maintainer scripts ask this before they start anything; a vendor's own stays as it is.
+        let policy = root.path("/usr/sbin/policy-rc.d");
+        if policy.symlink_metadata().is_err() {
+            symlink(&own, &policy).map_err(ShimError::File)?;
+            taken.links.push(policy);
+        }
+        fs::create_dir_all(root.path("/run/systemd/system")).map_err(ShimError::File)?;
+        Ok(taken)
+    }
+
+    /// Removes the links and puts the real commands back.
+    pub(crate) fn end(self) -> Result<(), ShimError> {
+        for link in &self.links {
+            if link.is_symlink() {
+                fs::remove_file(link).map_err(ShimError::File)?;
+            }
+            let aside = aside(link);
+            if aside.symlink_metadata().is_ok() {
+                fs::rename(aside, link).map_err(ShimError::File)?;
+            }
+        }
+        // The step may have diverted files of its own; only what was added here goes.
+        if let Some(text) = self.diversions()? {
+            let kept = entries(&text).filter(|entry| !entry[1].ends_with(SUFFIX)).flatten();
+            self.write(&kept.map(|line| format!("{line}\n")).collect::<String>())?;
+        }
+        Ok(())
+    }
+
+    /// Returns dpkg's diversions, none where there is no dpkg.
+    fn diversions(&self) -> Result<Option<String>, ShimError> {
+        let path = self.root.path(DIVERSIONS);
+        if !path.exists() {
+            return Ok(None);
+        }
+        fs::read_to_string(path).map(Some).map_err(ShimError::File)
+    }
+
+    fn write(&self, text: &str) -> Result<(), ShimError> {
+        let temporary = self.root.path(&format!("{DIVERSIONS}-new"));
+        fs::write(&temporary, text).map_err(ShimError::File)?;
+        fs::rename(temporary, self.root.path(DIVERSIONS)).map_err(ShimError::File)
+    }
+}
+
+fn aside(path: &std::path::Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{SUFFIX}"));
+    PathBuf::from(name)
+}
+
+/// Returns the entries of dpkg's list: original, diverted name and package, one line each.
+fn entries(text: &str) -> impl Iterator<Item = [&str; 3]> {
+    let mut lines = text.lines();
+    std::iter::from_fn(move || Some([lines.next()?, lines.next()?, lines.next()?]))
+}
