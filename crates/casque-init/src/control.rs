@@ -1,0 +1,311 @@
+//! The control socket: who may ask what, and clients that never hold anybody up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use casque_format::control::{Reply, Request, Snapshot};
+
+use crate::net;
+use crate::sys;
+
+/// The longest request.
+const LONGEST_REQUEST: usize = 64 * 1024;
+/// Clients at one time; the agent and a few commands are what is expected.
+const MOST_CLIENTS: usize = 64;
+/// How long a client may leave an answer unread.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Requests that wait their turn on one connection.
+const MOST_QUEUED: usize = 16;
+
+/// The socket and who is connected to it.
+#[derive(Debug)]
+pub(crate) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    clients: BTreeMap<u64, Client>,
+    next_client: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    uid: u32,
+    received: Vec<u8>,
+    queued: VecDeque<Vec<u8>>,
+    answer: Vec<u8>,
+    /// When the answer must be read.
+    until: Option<Duration>,
+    /// A request is being carried out.
+    busy: bool,
+    /// Wants a snapshot after each change; the last it got.
+    watch: Option<Option<u64>>,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rights {
+    /// Our own user; it and root may ask for everything.
+    pub(crate) own_uid: u32,
+    /// May ask for the status.
+    pub(crate) agent_uid: Option<u32>,
+}
+
+impl Rights {
+    fn allow(self, uid: u32, request: &Request) -> bool {
+        let reads_status = matches!(request, Request::Status | Request::Watch);
+        uid == 0 || uid == self.own_uid || (reads_status && Some(uid) == self.agent_uid)
+    }
+}
+
+impl Control {
+    /// Opens the socket. One that nobody listens to is replaced.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+        }
+        let listener = match UnixListener::bind(path) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                if UnixStream::connect(path).is_ok() {
+                    return Err(error);
+                }
+                fs::remove_file(path)?;
+                UnixListener::bind(path)?
+            }
+            result => result?,
+        };
+        // Anybody may connect; each request is judged by who asks.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, path: path.to_owned(), clients: BTreeMap::new(), next_client: 0 })
+    }
+
+    /// Returns the listening descriptor, to poll for connections.
+    pub(crate) fn listener(&self) -> RawFd {
+        self.listener.as_raw_fd()
+    }
+
+    /// Returns each client's descriptor, with whether it has something to write.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = (u64, RawFd, bool)> {
+        self.clients.iter().map(|(&id, client)| (id, client.stream.as_raw_fd(), !client.answer.is_empty()))
+    }
+
+    /// Takes everybody who knocks.
+    pub(crate) fn accept(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let Ok(uid) = net::peer_uid(&stream) else {
+                continue;
+            };
+            if stream.set_nonblocking(true).is_err() || self.clients.len() >= MOST_CLIENTS {
+                // Hanging up is the one answer that cannot block.
+                continue;
+            }
+            self.next_client += 1;
+            self.clients.insert(
+                self.next_client,
+                Client {
+                    stream,
+                    uid,
+                    received: Vec::new(),
+                    queued: VecDeque::new(),
+                    answer: Vec::new(),
+                    until: None,
+                    busy: false,
+                    watch: None,
+                },
+            );
+        }
+    }
+
+    /// Reads what a client sent.
+    pub(crate) fn read(&mut self, id: u64) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let mut buffer = [0; 4096];
+        match client.stream.read(&mut buffer) {
+            Ok(0) => {
+                self.clients.remove(&id);
+            }
+            Ok(count) => {
+                for &byte in &buffer[..count] {
+                    if byte == b'\n' {
+                        client.queued.push_back(std::mem::take(&mut client.received));
+                    } else {
+                        client.received.push(byte);
+                    }
+                }
+                if client.received.len() > LONGEST_REQUEST || client.queued.len() > MOST_QUEUED {
+                    self.clients.remove(&id);
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => {
+                self.clients.remove(&id);
+            }
+        }
+    }
+
+    /// Returns the next request of a client that is not busy; wrong ones are answered here.
+    pub(crate) fn next_request(&mut self, id: u64, rights: Rights, now: Duration) -> Option<Request> {
+        loop {
+            let client = self.clients.get_mut(&id)?;
+            if client.busy {
+                return None;
+            }
+            let line = client.queued.pop_front()?;
+            let problem = match serde_json::from_slice::<Request>(&line) {
+                Ok(request) if rights.allow(client.uid, &request) => {
+                    client.busy = true;
+                    return Some(request);
+                }
+                Ok(_) => {
+                    format!("user {} may not ask for this; root and the container's own user may", client.uid)
+                }
+                Err(error) => format!("cannot understand the request: {error}"),
+            };
+            client.queue(&Reply::Error { message: problem }, now);
+            self.write(id, now);
+        }
+    }
+
+    /// Answers a client's request. Who has hung up misses it.
+    pub(crate) fn answer(&mut self, id: u64, reply: &Reply, now: Duration) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.busy = false;
+            client.queue(reply, now);
+            self.write(id, now);
+        }
+    }
+
+    /// Makes a client one that gets a snapshot after each change.
+    pub(crate) fn watch(&mut self, id: u64) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.watch = Some(None);
+        }
+    }
+
+    /// Returns the clients that have requests to be carried out.
+    pub(crate) fn asking(&self) -> Vec<u64> {
+        let asking = self.clients.iter().filter(|(_, c)| !c.busy && !c.queued.is_empty());
+        asking.map(|(&id, _)| id).collect()
+    }
+
+    /// Sends the snapshot of `revision` to the watchers that have read all before it. A slow one
+    /// thus misses what was in between, and never the newest.
+    pub(crate) fn publish(&mut self, revision: u64, now: Duration, mut snapshot: impl FnMut() -> Snapshot) {
+        let due = |client: &Client| {
+            client.answer.is_empty() && client.watch.is_some_and(|last| last != Some(revision))
+        };
+        let ready: Vec<u64> = self.clients.iter().filter(|(_, c)| due(c)).map(|(&id, _)| id).collect();
+        for id in ready {
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.watch = Some(Some(revision));
+                client.queue(&Reply::Status { snapshot: snapshot() }, now);
+            }
+            self.write(id, now);
+        }
+    }
+
+    /// Sends what a client takes.
+    pub(crate) fn write(&mut self, id: u64, now: Duration) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        while !client.answer.is_empty() {
+            match client.stream.write(&client.answer) {
+                Ok(written) => {
+                    client.answer.drain(..written);
+                    client.until = Some(now + PATIENCE);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.clients.remove(&id);
+                    return;
+                }
+            }
+        }
+        client.until = None;
+    }
+
+    /// Hangs up on clients that do not read their answers.
+    pub(crate) fn due(&mut self, now: Duration) {
+        self.clients.retain(|_, client| client.until.is_none_or(|until| until > now));
+    }
+
+    /// Returns when [`Self::due`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.clients.values().filter_map(|client| client.until).min()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Without a listener it would only mislead; /run may outlive us when we are not PID 1.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Client {
+    fn queue(&mut self, reply: &Reply, now: Duration) {
+        match serde_json::to_vec(reply) {
+            Ok(text) => self.answer.extend(text),
+            Err(error) => {
+                let text = format!(r#"{{"reply":"error","message":"cannot answer: {error}"}}"#);
+                self.answer.extend(text.bytes());
+            }
+        }
+        self.answer.push(b'\n');
+        self.until = Some(now + PATIENCE);
+    }
+}
+
+/// Opens the control socket, or returns why there is none and what that means.
+pub(crate) fn open_or_explain(path: &Path) -> Result<Control, String> {
+    Control::open(path).map_err(|error| {
+        format!(
+            "cannot open the control socket `{}`: {error}; `status`, `logs` and `restart` will not \
+             work (user {})",
+            path.display(),
+            sys::effective_uid()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_may_only_look_and_strangers_may_nothing() {
+        let rights = Rights { own_uid: 1000, agent_uid: Some(900) };
+        let stop = Request::Stop { service: "web".to_owned() };
+        let logs = Request::Logs { service: None, lines: 1 };
+        for owner in [0, 1000] {
+            assert!(rights.allow(owner, &stop) && rights.allow(owner, &Request::Status));
+        }
+        assert!(rights.allow(900, &Request::Status) && rights.allow(900, &Request::Watch));
+        assert!(!rights.allow(900, &stop) && !rights.allow(900, &logs));
+        assert!(!rights.allow(901, &Request::Status));
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run/control.sock");
+        fs::create_dir(directory.path().join("run")).unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        let control = Control::open(&path).unwrap();
+        let error = open_or_explain(&path).unwrap_err();
+        assert!(error.contains("Address already in use"), "{error}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        drop(control);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,411 @@
+//! The loop: waits for the kernel, tells the supervisor what happened, does what it decides.
+//!
+//! One thread, one poll, no waiting anywhere else. When nothing happens PID 1 does not wake up.
+
+mod actions;
+mod children;
+mod probes;
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use casque_format::control::{Reply, Request as Asked};
+
+use self::children::Children;
+use self::probes::Probes;
+use crate::control::{Control, Rights};
+use crate::log::{Log, Mask, Output};
+use crate::net::{self, ListenError};
+use crate::plan::Plan;
+use crate::signal;
+use crate::stop::LAST_WORDS;
+use crate::supervisor::{Event, Request, Supervisor};
+use crate::sys;
+
+/// PID 1 at work.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    began: Duration,
+    own_uid: u32,
+    agent_uid: Option<u32>,
+    signals: OwnedFd,
+    null: OwnedFd,
+    log: Log,
+    control: Option<Control>,
+    sockets: Vec<OwnedFd>,
+    supervisor: Supervisor,
+    /// Added to the supervisor's revisions, so that they rise over a change of plans.
+    revisions: u64,
+    children: Children,
+    probes: Probes,
+    events: VecDeque<Event>,
+    watches_strays: bool,
+    kills_strays: bool,
+    code: Option<i32>,
+}
+
+/// What a descriptor belongs to.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Signals,
+    Output,
+    Stream(u64),
+    Status(usize),
+    Probe(usize),
+    Knock,
+    Client(u64),
+}
+
+impl Engine {
+    /// Prepares the loop for a plan; `signals` comes from [`sys::signal_descriptor`].
+    pub(crate) fn new(plan: Plan, signals: OwnedFd, control: Option<Control>, log: Log) -> io::Result<Self> {
+        let null: File = OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC).open("/dev/null")?;
+        let mut engine = Self {
+            began: sys::clock(),
+            own_uid: sys::effective_uid(),
+            agent_uid: plan.agent_uid,
+            signals,
+            null: null.into(),
+            log,
+            control,
+            sockets: Vec::new(),
+            supervisor: Supervisor::new(Plan { services: Vec::new(), ..plan.clone() }),
+            revisions: 0,
+            children: Children::default(),
+            probes: Probes::default(),
+            events: VecDeque::new(),
+            watches_strays: false,
+            kills_strays: false,
+            code: None,
+        };
+        engine.take_plan(plan);
+        Ok(engine)
+    }
+
+    /// Opens the plan's ports and carries it out from now on. The plan before must be at its end.
+    pub(crate) fn adopt(&mut self, plan: Plan) -> Result<(), ListenError> {
+        self.sockets = net::listen(&plan.listen)?;
+        self.take_plan(plan);
+        Ok(())
+    }
+
+    fn take_plan(&mut self, plan: Plan) {
+        self.revisions += self.supervisor.revision() + 1;
+        self.agent_uid = plan.agent_uid;
+        self.log.hide(Mask::new(&plan.mask));
+        for service in &plan.services {
+            self.log.know(&service.name);
+        }
+        self.supervisor = Supervisor::new(plan);
+        self.events.push_back(Event::Due);
+    }
+
+    /// Runs until the container ends; returns PID 1's exit code.
+    pub(crate) fn run(&mut self) -> i32 {
+        loop {
+            if let Err(code) = self.decide() {
+                return code;
+            }
+            self.wait();
+        }
+    }
+
+    /// Runs until every service is ready, or the container ends with a code.
+    pub(crate) fn run_until_ready(&mut self) -> Result<(), i32> {
+        loop {
+            self.decide()?;
+            if self.supervisor.all_ready() {
+                return Ok(());
+            }
+            self.wait();
+        }
+    }
+
+    /// Writes one of PID 1's own lines.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.log.say(text);
+    }
+
+    /// Stops everything, because PID 1 has a problem of its own.
+    pub(crate) fn broken(&mut self, what: String) {
+        self.events.push_back(Event::Broken(what));
+    }
+
+    /// Writes what is left of the log, for a short while.
+    pub(crate) fn last_words(&mut self) {
+        let until = sys::clock() + LAST_WORDS;
+        loop {
+            let now = sys::clock();
+            self.log.due(now.saturating_sub(self.began));
+            if now >= until || !(self.log.output().is_waiting() || self.log.is_reading()) {
+                return;
+            }
+            let streams: Vec<(u64, RawFd)> = self.log.descriptors().collect();
+            let mut fds: Vec<libc::pollfd> =
+                streams.iter().map(|&(_, fd)| interest(fd, libc::POLLIN)).collect();
+            if self.log.output().is_waiting() {
+                fds.push(interest(self.log.output().descriptor(), libc::POLLOUT));
+            }
+            let rest = self.log.deadline().map(|at| at + self.began).unwrap_or(until).min(until);
+            if sys::poll(&mut fds, Some(rest.saturating_sub(now))).is_err() {
+                return;
+            }
+            for (fd, &(id, _)) in fds.iter().zip(&streams) {
+                if fd.revents != 0 {
+                    self.log.read(id);
+                }
+            }
+            if fds.len() > streams.len() && fds[streams.len()].revents != 0 {
+                self.log.output().write();
+            }
+        }
+    }
+
+    /// Waits for something to happen and turns it into events.
+    fn wait(&mut self) {
+        let sources = self.sources();
+        let mut fds: Vec<libc::pollfd> =
+            sources.iter().map(|&(_, fd, events)| interest(fd, events)).collect();
+        let timeout = self.deadline().map(|at| at.saturating_sub(self.now()));
+        if let Err(error) = sys::poll(&mut fds, timeout) {
+            self.broken(format!("PID 1 cannot wait for events: {error}"));
+        }
+        for (fd, &(source, ..)) in fds.iter().zip(&sources) {
+            if fd.revents != 0 {
+                self.handle(source, fd.revents);
+            }
+        }
+        self.due();
+    }
+
+    fn sources(&mut self) -> Vec<(Source, RawFd, libc::c_short)> {
+        let mut sources = vec![(Source::Signals, self.signals.as_raw_fd(), libc::POLLIN)];
+        if self.log.output().is_waiting() {
+            sources.push((Source::Output, self.log.output().descriptor(), libc::POLLOUT));
+        }
+        sources.extend(self.log.descriptors().map(|(id, fd)| (Source::Stream(id), fd, libc::POLLIN)));
+        sources.extend(self.children.descriptors().map(|(id, fd)| (Source::Status(id), fd, libc::POLLIN)));
+        sources.extend(self.probes.descriptors().map(|(id, fd, writes)| {
+            (Source::Probe(id), fd, if writes { libc::POLLOUT } else { libc::POLLIN })
+        }));
+        if let Some(control) = &self.control {
+            sources.push((Source::Knock, control.listener(), libc::POLLIN));
+            sources.extend(control.descriptors().map(|(id, fd, writes)| {
+                let write = if writes { libc::POLLOUT } else { 0 };
+                (Source::Client(id), fd, libc::POLLIN | write)
+            }));
+        }
+        sources
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        [
+            self.supervisor.deadline(),
+            self.children.deadline(),
+            self.probes.deadline(),
+            self.log.deadline(),
+            self.control.as_ref().and_then(Control::deadline),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn handle(&mut self, source: Source, ready: libc::c_short) {
+        let now = self.now();
+        match source {
+            Source::Signals => self.take_signals(),
+            Source::Output => self.log.output().write(),
+            Source::Stream(id) => self.log.read(id),
+            Source::Status(id) => {
+                if self.children.read_status(id) {
+                    self.events.push_back(Event::Running(id));
+                }
+            }
+            Source::Probe(id) => {
+                if let Some(outcome) = self.probes.advance(id) {
+                    self.events.push_back(Event::Probed(id, outcome));
+                }
+            }
+            Source::Knock => {
+                if let Some(control) = &mut self.control {
+                    control.accept();
+                }
+            }
+            Source::Client(id) => {
+                if let Some(control) = &mut self.control {
+                    if ready & libc::POLLOUT != 0 {
+                        control.write(id, now);
+                    }
+                    if ready & !libc::POLLOUT != 0 {
+                        control.read(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does everything whose time has come.
+    fn due(&mut self) {
+        let now = self.now();
+        self.look_for_leavers(now, false);
+        for (id, outcome) in self.probes.due(now) {
+            self.events.push_back(Event::Probed(id, outcome));
+        }
+        self.log.due(now);
+        if let Some(control) = &mut self.control {
+            control.due(now);
+        }
+        if self.supervisor.deadline().is_some_and(|at| at <= now) {
+            self.events.push_back(Event::Due);
+        }
+    }
+
+    /// Takes requests, lets the supervisor decide about all that happened, and shows the outcome;
+    /// an error is PID 1's exit code.
+    fn decide(&mut self) -> Result<(), i32> {
+        self.take_requests();
+        while let Some(event) = self.events.pop_front() {
+            let now = self.now();
+            for action in self.supervisor.step(now, event) {
+                self.perform(action, now);
+            }
+        }
+        let now = self.now();
+        let revision = self.revisions + self.supervisor.revision();
+        if let Some(control) = &mut self.control {
+            let pids = self.children.pids();
+            control.publish(revision, now, || self.supervisor.snapshot(now, &pids));
+        }
+        self.code.map_or(Ok(()), Err)
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(number) = sys::read_signal(&self.signals) {
+            match number {
+                libc::SIGCHLD => self.reap(),
+                libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGPWR => {
+                    self.events.push_back(Event::Terminate(signal::name(number)));
+                }
+                // HUP, USR1, USR2 and WINCH mean nothing to PID 1 and must not end it.
+                _ => {}
+            }
+        }
+    }
+
+    /// Reaps every child that has ended: ours, probes, strangers. One signal may stand for many.
+    fn reap(&mut self) {
+        let now = self.now();
+        loop {
+            let pid = match sys::ended_child() {
+                sys::Children::Ended(pid) => pid,
+                sys::Children::Busy => {
+                    if self.kills_strays {
+                        // They may have forked while they were counted.
+                        actions::signal_strays(libc::SIGKILL);
+                    }
+                    break;
+                }
+                sys::Children::None => {
+                    if self.watches_strays {
+                        self.events.push_back(Event::StraysGone);
+                    }
+                    break;
+                }
+            };
+            if let Some(ended) = self.children.ended(pid, now, || sys::reap(pid)) {
+                self.log.finish(ended.stream, now);
+                if ended.just_ran {
+                    self.events.push_back(Event::Running(ended.id));
+                }
+            } else if let Some((id, status)) = self.probes.ended(pid) {
+                sys::kill(-pid, libc::SIGKILL);
+                let ended = sys::reap(pid);
+                let outcome = probes::judge_command(&status, ended, |report| match self.probe_command(id) {
+                    Some(command) => command.explain(report).text,
+                    None => "its readiness command is gone from the plan".to_owned(),
+                });
+                self.events.push_back(Event::Probed(id, outcome));
+            } else {
+                sys::reap(pid);
+            }
+        }
+        self.look_for_leavers(now, true);
+    }
+
+    fn look_for_leavers(&mut self, now: Duration, reaped: bool) {
+        for (id, exit, left) in self.children.gone(now, reaped) {
+            if !left.is_empty() {
+                let name = self.name(id).to_owned();
+                self.log.say(&format!("`{name}` left processes that do not die: {left:?}"));
+            }
+            self.events.push_back(Event::Exited(id, exit));
+        }
+    }
+
+    fn take_requests(&mut self) {
+        let now = self.now();
+        let rights = Rights { own_uid: self.own_uid, agent_uid: self.agent_uid };
+        let Some(control) = &mut self.control else {
+            return;
+        };
+        let mut asked = Vec::new();
+        for client in control.asking() {
+            while let Some(request) = control.next_request(client, rights, now) {
+                let (request, service) = match request {
+                    Asked::Status => {
+                        let pids = self.children.pids();
+                        let snapshot = self.supervisor.snapshot(now, &pids);
+                        control.answer(client, &Reply::Status { snapshot }, now);
+                        continue;
+                    }
+                    Asked::Watch => {
+                        control.watch(client);
+                        break;
+                    }
+                    Asked::Logs { service, lines } => {
+                        let reply = match self.log.newest(service.as_deref(), lines) {
+                            Some(lines) => Reply::Logs { lines },
+                            None => Reply::Error {
+                                message: format!("there is no service `{}`", service.unwrap_or_default()),
+                            },
+                        };
+                        control.answer(client, &reply, now);
+                        continue;
+                    }
+                    Asked::Restart { service } => (Request::Restart, service),
+                    Asked::Stop { service } => (Request::Stop, service),
+                    Asked::Start { service } => (Request::Start, service),
+                };
+                asked.push(Event::Asked { client, request, service });
+            }
+        }
+        self.events.extend(asked);
+    }
+
+    fn name(&self, id: usize) -> &str {
+        &self.supervisor.services()[id].plan().name
+    }
+
+    fn now(&self) -> Duration {
+        sys::clock().saturating_sub(self.began)
+    }
+}
+
+fn interest(fd: RawFd, events: libc::c_short) -> libc::pollfd {
+    libc::pollfd { fd, events, revents: 0 }
+}
+
+/// Returns a log on standard output.
+pub(crate) fn standard_log() -> io::Result<Log> {
+    Ok(Log::new(Output::standard()?))
+}
+
+/// Kills all descendants at once: the last resort.
+pub(crate) fn kill_everybody() {
+    actions::signal_strays(libc::SIGKILL);
+}

@@ -1,0 +1,134 @@
+//! How processes end, and what that means for PID 1's own exit code.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::signal;
+
+/// PID 1's exit code when something inside PID 1 went wrong.
+pub(crate) const INTERNAL: i32 = 1;
+/// PID 1's exit code when the settings, or the way the container is run, do not allow a start.
+pub(crate) const SETTINGS: i32 = 100;
+/// PID 1's exit code when a critical service was not ready in time.
+pub(crate) const START_TIMEOUT: i32 = 101;
+
+/// How a service's main process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// Killed by this signal.
+    Signal(i32),
+    /// Its program never ran.
+    NotStarted(StartError),
+}
+
+/// Why a program never ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StartError {
+    /// What could not be done and why.
+    pub(crate) text: String,
+    /// The exit code a shell would report.
+    pub(crate) code: i32,
+    /// Trying again would end the same way.
+    pub(crate) permanent: bool,
+}
+
+impl Exit {
+    /// Returns PID 1's exit code when this exit ends the container.
+    pub(crate) fn code(&self) -> i32 {
+        match self {
+            Self::Code(code) => *code,
+            Self::Signal(number) => 128 + number,
+            Self::NotStarted(error) => error.code,
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with {code}"),
+            Self::Signal(number) => write!(f, "killed by {}", signal::name(*number)),
+            Self::NotStarted(error) => write!(f, "could not start: {}", error.text),
+        }
+    }
+}
+
+/// Why a run of a service counts as a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Its main process ended.
+    Exit(Exit),
+    /// It was not ready in time.
+    StartTimeout {
+        /// The time it had.
+        limit: Duration,
+        /// What the last probe said.
+        probe: Option<String>,
+    },
+}
+
+impl Cause {
+    /// Returns PID 1's exit code when this failure ends the container; never 0.
+    pub(crate) fn code(&self) -> i32 {
+        match self {
+            Self::Exit(exit) => exit.code().max(1),
+            Self::StartTimeout { .. } => START_TIMEOUT,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(exit) => exit.fmt(f),
+            Self::StartTimeout { limit, probe } => {
+                write!(f, "not ready within {}", Span(*limit))?;
+                match probe {
+                    Some(reason) => write!(f, " ({reason})"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// A time span for people.
+pub(crate) struct Span(pub(crate) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        match millis {
+            0..1000 => write!(f, "{millis} ms"),
+            _ if millis.is_multiple_of(1000) => write!(f, "{} s", millis / 1000),
+            _ => write!(f, "{}.{} s", millis / 1000, millis % 1000 / 100),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_critical_failure_never_ends_the_container_with_success() {
+        assert_eq!(Cause::Exit(Exit::Code(0)).code(), 1);
+        assert_eq!(Cause::Exit(Exit::Code(3)).code(), 3);
+        assert_eq!(Cause::Exit(Exit::Signal(9)).code(), 137);
+        assert_eq!(Cause::StartTimeout { limit: Duration::ZERO, probe: None }.code(), 101);
+    }
+
+    #[test]
+    fn causes_read_well() {
+        let cause = Cause::StartTimeout {
+            limit: Duration::from_millis(2500),
+            probe: Some("connection refused".to_owned()),
+        };
+        assert_eq!(cause.to_string(), "not ready within 2.5 s (connection refused)");
+        assert_eq!(Cause::Exit(Exit::Signal(9)).to_string(), "killed by SIGKILL");
+        assert_eq!(Span(Duration::from_millis(500)).to_string(), "500 ms");
+        assert_eq!(Span(Duration::from_secs(30)).to_string(), "30 s");
+    }
+}

@@ -1,0 +1,36 @@
+//! PID 1 of a casque image: starts, watches, restarts and stops its services.
+//!
+//! Without arguments it runs the image; with arguments it becomes the agent, which knows the words a
+//! customer may say. Hidden: `--plan FILE --control SOCKET` runs a plan that is there already.
+
+mod arguments;
+mod backoff;
+mod control;
+mod engine;
+mod exit;
+mod log;
+mod net;
+mod plan;
+mod process_table;
+mod ready;
+mod run;
+mod service;
+mod signal;
+mod spawn;
+mod stop;
+mod supervisor;
+mod sys;
+
+use std::process::ExitCode;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    run::close_inherited();
+    let code = match Arguments::parse(std::env::args_os().skip(1)) {
+        Ok(Arguments::Run(options)) => run::run(&options),
+        Ok(Arguments::Agent(words)) => run::become_agent(&words),
+        Err(problem) => run::refuse(&problem),
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,410 @@
+//! All services together: order, requests, the ordered stop. Pure: events in, actions out.
+
+use std::time::Duration;
+
+use casque_format::run::Sockets;
+
+use crate::exit::{Exit, INTERNAL, Span};
+use crate::plan::Plan;
+use crate::service::{Service, State, Then};
+use crate::stop::Budget;
+
+mod snapshot;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A deadline has come, or the very beginning.
+    Due,
+    /// A service's program runs.
+    Running(usize),
+    /// A service's probe ended.
+    Probed(usize, Result<(), String>),
+    /// A service's main process is gone, and so is what it left behind.
+    Exited(usize, Exit),
+    /// No child of ours is left.
+    StraysGone,
+    /// Somebody wants the container to stop; says who.
+    Terminate(String),
+    /// PID 1 itself has a problem and stops everything.
+    Broken(String),
+    /// Somebody asks for something.
+    Asked {
+        /// Whom to answer.
+        client: u64,
+        /// What to do.
+        request: Request,
+        /// With which service.
+        service: String,
+    },
+}
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Start a service.
+    Start,
+    /// Stop a service.
+    Stop,
+    /// Stop and start a service.
+    Restart,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Start a service's main process.
+    Spawn(usize),
+    /// Probe a service once.
+    Probe(usize),
+    /// Forget a probe that is under way.
+    CancelProbe(usize),
+    /// Send a signal to a service's main process.
+    Signal(usize, i32),
+    /// Kill everything that belongs to a service.
+    Kill(usize),
+    /// Ask all other descendants to end.
+    TerminateStrays,
+    /// Kill all other descendants.
+    KillStrays,
+    /// Write a line to the log.
+    Log(String),
+    /// Answer a request.
+    Answer {
+        /// Whose.
+        client: u64,
+        /// Done, or why not.
+        result: Result<(), String>,
+    },
+    /// End with this code.
+    Exit(i32),
+}
+
+/// All services together.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    services: Vec<Service>,
+    stop_budget: Duration,
+    phase: Phase,
+    was_ready: bool,
+    waiters: Vec<Waiter>,
+    phases: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Running,
+    /// Services stop in order.
+    Stopping(Ending),
+    /// Services are gone; strays have had TERM.
+    Strays {
+        ending: Ending,
+        kill_at: Duration,
+        killed: bool,
+    },
+    Over,
+}
+
+/// How the container ends.
+#[derive(Debug, Clone)]
+struct Ending {
+    code: i32,
+    /// The last line of the log; none when the stop was asked for.
+    why: Option<String>,
+    budget: Budget,
+}
+
+/// Somebody waits for a request's outcome.
+#[derive(Debug)]
+struct Waiter {
+    client: u64,
+    service: usize,
+    up: bool,
+}
+
+impl Supervisor {
+    /// Returns a supervisor that has done nothing yet.
+    pub(crate) fn new(plan: Plan) -> Self {
+        let services = plan.services.into_iter().enumerate().map(|(id, plan)| Service::new(id, plan));
+        Self {
+            services: services.collect(),
+            stop_budget: plan.stop_budget,
+            phase: Phase::Running,
+            was_ready: false,
+            waiters: Vec::new(),
+            phases: 0,
+        }
+    }
+
+    /// Decides what to do about `event`; `now` counts from PID 1's start.
+    pub(crate) fn step(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Due => {}
+            Event::Running(id) => self.services[id].running(now, &mut actions),
+            Event::Probed(id, result) => self.services[id].probed(now, result, &mut actions),
+            Event::Exited(id, exit) => self.services[id].exited(now, exit, &mut actions),
+            Event::StraysGone => self.strays_gone(&mut actions),
+            Event::Terminate(who) => self.terminate(now, &who, &mut actions),
+            Event::Broken(what) => self.begin_stop(now, INTERNAL, Some(what), &mut actions),
+            Event::Asked { client, request, service } => {
+                self.ask(now, client, request, &service, &mut actions);
+            }
+        }
+        self.settle(now, &mut actions);
+        actions
+    }
+
+    /// Returns when to call [`Self::step`] with [`Event::Due`] if nothing else happens.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        let phase = match &self.phase {
+            Phase::Running | Phase::Over => None,
+            Phase::Stopping(ending) => {
+                let forced = self.unsignalled().map(|id| ending.budget.signal_at(id));
+                forced.chain([ending.budget.deadline]).min()
+            }
+            Phase::Strays { kill_at, killed: false, .. } => Some(*kill_at),
+            Phase::Strays { ending, .. } => Some(ending.budget.deadline),
+        };
+        let services = match self.phase {
+            Phase::Over => None,
+            _ => self.services.iter().filter_map(Service::deadline).min(),
+        };
+        phase.into_iter().chain(services).min()
+    }
+
+    /// Returns the services, sorted by name.
+    pub(crate) fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// Says whether every service is ready now.
+    pub(crate) fn all_ready(&self) -> bool {
+        self.services.iter().all(Service::is_ready)
+    }
+
+    /// Counts the changes that a watcher should see.
+    pub(crate) fn revision(&self) -> u64 {
+        self.phases + self.services.iter().map(Service::revision).sum::<u64>()
+    }
+
+    fn front_ready(&self) -> bool {
+        let fronts = self.services.iter().filter(|s| s.plan().spec.sockets == Sockets::Nginx);
+        fronts.into_iter().any(Service::is_ready)
+    }
+
+    /// Does everything that follows from the states as they are now.
+    fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        for service in &mut self.services {
+            service.due(now, actions);
+        }
+        if matches!(self.phase, Phase::Running) {
+            self.start_waiting(now, actions);
+            if !self.was_ready && self.all_ready() {
+                self.was_ready = true;
+                self.phases += 1;
+            }
+            self.stop_if_critical_failed(now, actions);
+        }
+        if matches!(self.phase, Phase::Stopping(_)) {
+            self.stop_next(now, actions);
+        }
+        if matches!(self.phase, Phase::Strays { .. }) {
+            self.press_strays(now, actions);
+        }
+        self.answer(actions);
+    }
+
+    fn start_waiting(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let ready: Vec<bool> = self.services.iter().map(Service::is_ready).collect();
+        for service in &mut self.services {
+            let free = service.plan().after.iter().all(|&needed| ready[needed]);
+            if free && matches!(service.state(), State::Waiting) {
+                service.start(now, actions);
+            }
+        }
+    }
+
+    fn stop_if_critical_failed(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let failed = self.services.iter().find_map(|service| match service.state() {
+            State::Failed(cause) if service.plan().spec.critical => Some((service, cause)),
+            _ => None,
+        });
+        if let Some((service, cause)) = failed {
+            let why = format!("service `{}` failed: {cause}", service.plan().name);
+            self.begin_stop(now, cause.code(), Some(why), actions);
+        }
+    }
+
+    /// Begins the ordered stop, or if it is under way, halves the time that is left.
+    fn terminate(&mut self, now: Duration, who: &str, actions: &mut Vec<Action>) {
+        match &self.phase {
+            Phase::Running => {
+                actions.push(Action::Log(format!("stopping on {who}, within {}", Span(self.stop_budget))));
+                self.begin_stop(now, 0, None, actions);
+            }
+            Phase::Stopping(ending) => {
+                let left = ending.budget.deadline.saturating_sub(now) / 2;
+                actions.push(Action::Log(format!("{who} again, stopping within {}", Span(left))));
+                let budget = self.budget(now, left);
+                if let Phase::Stopping(ending) = &mut self.phase {
+                    ending.budget = budget;
+                }
+                for (id, service) in self.services.iter_mut().enumerate() {
+                    if let (State::Stopping { .. }, Phase::Stopping(ending)) = (service.state(), &self.phase)
+                    {
+                        let kill_at = ending.budget.kill_at(id);
+                        service.stop(now, kill_at, Then::Stay, actions);
+                    }
+                }
+            }
+            Phase::Strays { .. } | Phase::Over => {}
+        }
+    }
+
+    fn begin_stop(&mut self, now: Duration, code: i32, why: Option<String>, actions: &mut Vec<Action>) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        if let Some(why) = &why {
+            actions.push(Action::Log(format!("{why}; stopping everything")));
+        }
+        for service in &mut self.services {
+            service.end(now);
+        }
+        let budget = self.budget(now, self.stop_budget);
+        for (id, service) in self.services.iter_mut().enumerate() {
+            if matches!(service.state(), State::Stopping { .. }) {
+                service.stop(now, budget.kill_at(id), Then::Stay, actions);
+            }
+        }
+        self.phase = Phase::Stopping(Ending { code, why, budget });
+        self.phases += 1;
+    }
+
+    fn budget(&self, now: Duration, span: Duration) -> Budget {
+        let wanted = |s: &Service| if s.is_up() { s.stop_timeout() } else { Duration::ZERO };
+        let timeouts: Vec<Duration> = self.services.iter().map(wanted).collect();
+        let after: Vec<&[usize]> = self.services.iter().map(|s| s.plan().after.as_slice()).collect();
+        Budget::new(now, span, &timeouts, &after)
+    }
+
+    /// Returns the services that run and have not had their stop signal.
+    fn unsignalled(&self) -> impl Iterator<Item = usize> {
+        self.services.iter().enumerate().filter_map(|(id, service)| {
+            matches!(service.state(), State::Starting { .. } | State::Ready).then_some(id)
+        })
+    }
+
+    /// Stops whatever nothing running depends on any more.
+    fn stop_next(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let Phase::Stopping(ending) = &self.phase else {
+            return;
+        };
+        let ending = ending.clone();
+        let mut needed = vec![false; self.services.len()];
+        for service in self.services.iter().filter(|service| service.is_up()) {
+            for &id in &service.plan().after {
+                needed[id] = true;
+            }
+        }
+        for id in self.unsignalled().collect::<Vec<_>>() {
+            if !needed[id] || ending.budget.signal_at(id) <= now {
+                let service = &mut self.services[id];
+                let kill_at = (now + service.stop_timeout()).min(ending.budget.kill_at(id));
+                service.stop(now, kill_at.max(now), Then::Stay, actions);
+            }
+        }
+        let up: Vec<&str> = self
+            .services
+            .iter()
+            .filter(|service| service.is_up())
+            .map(|service| service.plan().name.as_str())
+            .collect();
+        if up.is_empty() {
+            // One half of what is left for a stray's own TERM handler, the other for KILL.
+            let kill_at = now + ending.budget.deadline.saturating_sub(now) / 2;
+            let kill_at = kill_at.min(now + Duration::from_secs(1));
+            actions.push(Action::TerminateStrays);
+            self.phase = Phase::Strays { ending, kill_at, killed: false };
+        } else if ending.budget.deadline <= now {
+            actions.push(Action::Log(format!("these do not even die of KILL: `{}`", up.join("`, `"))));
+            self.exit(&ending, actions);
+        }
+    }
+
+    fn press_strays(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let Phase::Strays { ending, kill_at, killed } = &mut self.phase else {
+            return;
+        };
+        if !*killed && *kill_at <= now {
+            *killed = true;
+            actions.push(Action::KillStrays);
+        }
+        if ending.budget.deadline <= now {
+            let ending = ending.clone();
+            self.exit(&ending, actions);
+        }
+    }
+
+    fn strays_gone(&mut self, actions: &mut Vec<Action>) {
+        if let Phase::Strays { ending, .. } = &self.phase {
+            let ending = ending.clone();
+            self.exit(&ending, actions);
+        }
+    }
+
+    fn exit(&mut self, ending: &Ending, actions: &mut Vec<Action>) {
+        self.phase = Phase::Over;
+        self.phases += 1;
+        actions.push(Action::Log(match &ending.why {
+            Some(why) => format!("stopped with {}: {why}", ending.code),
+            None => "stopped".to_owned(),
+        }));
+        actions.push(Action::Exit(ending.code));
+    }
+
+    fn ask(&mut self, now: Duration, client: u64, request: Request, name: &str, actions: &mut Vec<Action>) {
+        let refuse = |message: String| Action::Answer { client, result: Err(message) };
+        if !matches!(self.phase, Phase::Running) {
+            actions.push(refuse("the container is stopping".to_owned()));
+            return;
+        }
+        let Some(id) = self.services.iter().position(|service| service.plan().name == name) else {
+            actions.push(refuse(format!("there is no service `{name}`")));
+            return;
+        };
+        let service = &mut self.services[id];
+        match request {
+            Request::Start => service.ask_start(now, actions),
+            Request::Stop => service.ask_stop(now, actions),
+            Request::Restart => service.ask_restart(now, actions),
+        }
+        self.waiters.push(Waiter { client, service: id, up: request != Request::Stop });
+    }
+
+    /// Answers the requests whose outcome is known.
+    fn answer(&mut self, actions: &mut Vec<Action>) {
+        let running = matches!(self.phase, Phase::Running);
+        let services = &self.services;
+        self.waiters.retain(|waiter| {
+            let service = &services[waiter.service];
+            let name = &service.plan().name;
+            let result = match service.state() {
+                State::Stopped if !waiter.up => Ok(()),
+                State::Failed(_) if !waiter.up => Ok(()),
+                _ if !running => Err("the container is stopping".to_owned()),
+                State::Ready | State::Done if waiter.up => Ok(()),
+                State::Ready | State::Done => Err(format!("`{name}` was started again")),
+                State::Failed(cause) => Err(format!("`{name}` failed: {cause}")),
+                State::Stopped => Err(format!("`{name}` was stopped")),
+                _ => return true,
+            };
+            actions.push(Action::Answer { client: waiter.client, result });
+            false
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
