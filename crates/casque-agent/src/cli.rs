@@ -1,0 +1,84 @@
+//! The words and options of the customer's command.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Look after this product
+#[derive(Debug, Parser)]
+#[command(
+    disable_version_flag = true,
+    subcommand_required = true,
+    after_help = "Type it after `docker exec CONTAINER`, or `docker run --rm IMAGE` for settings and run-line.\n\
+                  `docker run -it IMAGE bash` opens a shell."
+)]
+pub struct Cli {
+    /// Take another directory for `/`
+    #[arg(long, hide = true, default_value = "/")]
+    pub root: PathBuf,
+    #[command(subcommand)]
+    pub word: Word,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Word {
+    /// Show every service and its state
+    Status {
+        /// Print the document that `/status` shows with the token
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the newest log lines
+    Logs {
+        /// Only of this service
+        service: Option<String>,
+        /// At most this many lines
+        #[arg(short = 'n', long, default_value_t = 100)]
+        lines: u32,
+    },
+    /// Stop a service, start it, and wait until it is ready
+    Restart(Service),
+    /// Stop a service until it is started again
+    Stop(Service),
+    /// Start a stopped or failed service
+    Start(Service),
+    /// Show the settings, their values and where they come from
+    #[command(args_conflicts_with_subcommands = true)]
+    Settings {
+        /// Print one JSON list
+        #[arg(long)]
+        json: bool,
+        #[command(subcommand)]
+        action: Option<SettingsAction>,
+    },
+    /// Print the full line that starts this image in production
+    RunLine,
+    /// Resolve the settings and write the plan for PID 1
+    #[command(hide = true)]
+    Prepare,
+    /// Serve the status page
+    #[command(hide = true)]
+    Serve,
+    /// A program of the image
+    #[command(external_subcommand)]
+    Program(Vec<OsString>),
+}
+
+/// One service.
+#[derive(Debug, Args)]
+pub struct Service {
+    /// Its name, as `status` shows it
+    pub service: String,
+}
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub enum SettingsAction {
+    /// Print one value, a secret too; for root and the user of PID 1
+    Get {
+        /// The setting's name, as `settings` shows it
+        name: String,
+    },
+}

@@ -1,0 +1,173 @@
+//! Turns facts into words and exit codes.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::render::RenderError;
+use crate::settings::Problem;
+use crate::stamp::StampError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The image's own plan cannot be read.
+    #[error("cannot read the plan of this image: {0}")]
+    Plan(io::Error),
+    /// The image's own plan is not one.
+    #[error("cannot understand the plan of this image `{}`: {source}", path.display())]
+    PlanSyntax {
+        /// Where it is.
+        path: PathBuf,
+        /// The parser's words.
+        source: serde_json::Error,
+    },
+    /// Settings the customer has to change.
+    #[error("{}", lines(.0))]
+    Settings(Vec<Problem>),
+    /// Marked files that cannot be rendered.
+    #[error("{}", lines(.0))]
+    Templates(Vec<TemplateProblem>),
+    /// The volume is another's.
+    #[error(transparent)]
+    Stamp(StampError),
+    /// The volume, or something of it, cannot be used.
+    #[error("cannot use `{path}` as uid {uid}: {source}; {remedy}")]
+    Volume {
+        /// What could not be used.
+        path: String,
+        /// As whom.
+        uid: u32,
+        /// Why.
+        source: io::Error,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// A directory of the volume cannot be made.
+    #[error("cannot make a directory of the volume: {0}")]
+    Directory(io::Error),
+    /// A secret cannot be made or stored.
+    #[error("cannot keep the generated secret of setting `{setting}`: {source}")]
+    Secret {
+        /// Whose.
+        setting: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something below `/run/casque` cannot be written.
+    #[error("cannot write `{}`: {source}; with a read-only root, `/run` needs a tmpfs", path.display())]
+    Run {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What the serving part needs cannot be read.
+    #[error("cannot read the agent's configuration: {0}")]
+    Config(io::Error),
+    /// What the serving part needs is not understood.
+    #[error("cannot understand the agent's configuration: {0}")]
+    ConfigSyntax(serde_json::Error),
+    /// The status page cannot be served.
+    #[error("cannot serve on `{place}`: {source}")]
+    Serve {
+        /// A socket's path or descriptor.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// PID 1 is not there.
+    #[error(
+        "cannot reach PID 1 of this container: {0}; this command is for `docker exec` in a running container"
+    )]
+    Unreachable(io::Error),
+    /// PID 1 did not answer as agreed.
+    #[error("cannot understand the answer of PID 1")]
+    Protocol,
+    /// PID 1 refuses.
+    #[error("{0}")]
+    Refused(String),
+    /// A secret is asked for by somebody who may not have it.
+    #[error("only root and the user of PID 1 may read a plain value; run this as uid {0}")]
+    Forbidden(u32),
+    /// No such setting.
+    #[error("this product has no setting `{name}`{}", suggestion(.closest.as_deref()))]
+    UnknownSetting {
+        /// What was asked for.
+        name: String,
+        /// What was most likely meant.
+        closest: Option<String>,
+    },
+    /// A setting without a value to print.
+    #[error("setting `{name}` has no value: {reason}")]
+    NoValue {
+        /// Which.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// No such command.
+    #[error("unknown command `{word}`{}; commands are: {}", suggestion(.closest.as_deref()), .commands.join(", "))]
+    UnknownCommand {
+        /// What was typed.
+        word: String,
+        /// What was most likely meant.
+        closest: Option<String>,
+        /// What there is.
+        commands: Vec<String>,
+    },
+    /// A program in the image cannot be run.
+    #[error("cannot run `{program}`: {source}")]
+    Exec {
+        /// Which.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A marked file that cannot be rendered.
+#[derive(Debug, Error)]
+pub enum TemplateProblem {
+    /// Its source in the image cannot be read; the source names it.
+    #[error("cannot read the marked file `{path}`: {source}")]
+    Read {
+        /// Its place in the image.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A mark of it cannot be replaced.
+    #[error("cannot render `{path}`: {source}")]
+    Render {
+        /// Its place in the image.
+        path: String,
+        /// Why.
+        source: RenderError,
+    },
+}
+
+impl Error {
+    /// Returns the exit code that PID 1 and scripts see.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Templates(_) => 100,
+            Self::Stamp(_) | Self::Volume { .. } | Self::Directory(_) => 102,
+            Self::UnknownCommand { .. } | Self::UnknownSetting { .. } => 64,
+            Self::Unreachable(_) => 69,
+            Self::Forbidden(_) => 77,
+            Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::Exec { .. } => 126,
+            _ => 1,
+        }
+    }
+}
+
+fn lines(problems: &[impl ToString]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn suggestion(closest: Option<&str>) -> String {
+    closest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+}

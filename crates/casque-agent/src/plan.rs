@@ -1,0 +1,151 @@
+//! From the image's plan and the resolved settings to the plan PID 1 carries out; no I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use casque_format::image::{ImagePlan, ImageService};
+use casque_format::run::{self, AgentConfig, RunPlan, Service};
+
+use crate::settings::Settings;
+
+/// Decides every condition: which services run, and with what in their environment.
+pub fn run_plan(plan: &ImagePlan, settings: &Settings) -> RunPlan {
+    let running: BTreeMap<&String, &ImageService> =
+        plan.services.iter().filter(|(_, service)| is_on(service, settings)).collect();
+    let names: BTreeSet<&str> = running.keys().map(|name| name.as_str()).collect();
+    let services = running
+        .into_iter()
+        .map(|(name, service)| (name.clone(), resolved(service, settings, &names)))
+        .collect();
+    RunPlan {
+        version: run::VERSION,
+        product: plan.product.clone(),
+        listen: plan.expose.clone(),
+        services,
+        stop_budget_ms: plan.stop_budget_ms,
+        mask: mask(settings),
+        agent_uid: plan.agent.uid,
+    }
+}
+
+/// Returns what the serving agent needs to know.
+pub fn agent_config(plan: &ImagePlan, settings: &Settings, warnings: Vec<String>) -> AgentConfig {
+    let text = |name: &str| settings.get(name).and_then(|one| one.text()).unwrap_or_default().to_owned();
+    AgentConfig {
+        product: plan.product.clone(),
+        status_path: plan.status_path.clone(),
+        status_agent: text("status-agent"),
+        status_token: text("status-token"),
+        warnings,
+    }
+}
+
+fn is_on(service: &ImageService, settings: &Settings) -> bool {
+    let on = |name: &String| settings.get(name).is_some_and(|setting| setting.is_on());
+    service.when.as_ref().is_none_or(on) && !service.unless.as_ref().is_some_and(on)
+}
+
+fn resolved(service: &ImageService, settings: &Settings, running: &BTreeSet<&str>) -> Service {
+    let mut resolved = service.service.clone();
+    resolved.after.retain(|name| running.contains(name.as_str()));
+    for (variable, name) in &service.environment_settings {
+        if let Some(text) = settings.get(name).and_then(|setting| setting.text()) {
+            resolved.environment.insert(variable.clone(), text.to_owned());
+        }
+    }
+    resolved
+}
+
+/// Returns every secret, and every line of one that has several: PID 1 masks line by line.
+fn mask(settings: &Settings) -> Vec<String> {
+    let secrets =
+        settings.values().filter(|setting| setting.is_secret()).filter_map(|setting| setting.text());
+    let parts: BTreeSet<&str> = secrets.flat_map(|secret| secret.lines().chain([secret])).collect();
+    parts.into_iter().filter(|part| !part.trim().is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use casque_format::settings::{Kind, Setting};
+    use serde_json::json;
+
+    use super::*;
+    use crate::settings::{Origin, Resolved, Text, Value};
+
+    fn plan() -> ImagePlan {
+        let service = |after: &[&str]| {
+            json!({
+                "kind": "simple", "command": ["/bin/x"], "environment": {"STATIC": "1"}, "after": after,
+                "start_timeout_ms": 1000, "critical": true, "stop": {"signal": "TERM", "timeout_ms": 1000},
+                "restart": {"policy": "always", "limit": 1, "delay_ms": 1, "max_delay_ms": 1, "stable_ms": 1},
+            })
+        };
+        serde_json::from_value(json!({
+            "version": 1, "expose": [80], "settings": {}, "env_prefix": "", "templates": [], "data": [],
+            "product": {"name": "vendor/backend", "version": "1", "command": "backend"},
+            "agent": {"name": "agent", "uid": 7, "gid": 7, "home": "/"},
+            "stop_budget_ms": 9000, "status_path": "/status",
+            "services": {
+                "mongodb": {"service": service(&[]), "unless": "mongodb-url"},
+                "mail": {"service": service(&[]), "when": "smtp-url"},
+                "web": {
+                    "service": service(&["mail", "mongodb"]),
+                    "environment_settings": {"MONGODB_URL": "mongodb-url", "SMTP_URL": "smtp-url"},
+                },
+            },
+        }))
+        .unwrap()
+    }
+
+    fn settings(given: &[(&str, &str)]) -> Settings {
+        let one = |name: &str| {
+            let value = given.iter().find(|(given, _)| *given == name);
+            let setting = Setting {
+                kind: Kind::String,
+                description: String::new(),
+                secret: true,
+                generate: false,
+                default: None,
+                required: false,
+            };
+            let value = value.map_or(Value::Unset, |(_, text)| Value::Known(Text::new((*text).to_owned())));
+            (name.to_owned(), Resolved { setting, value, origin: Origin::Unset })
+        };
+        Settings::from(["mongodb-url", "smtp-url", "status-token"].map(one))
+    }
+
+    #[test]
+    fn settings_switch_services_and_what_waited_for_one_that_is_off_waits_no_longer() {
+        let without = run_plan(&plan(), &settings(&[]));
+        assert_eq!(without.services.keys().collect::<Vec<_>>(), ["mongodb", "web"]);
+        assert_eq!(without.services["web"].after, ["mongodb"]);
+        let with =
+            run_plan(&plan(), &settings(&[("mongodb-url", "mongodb://db"), ("smtp-url", "smtp://mail")]));
+        assert_eq!(with.services.keys().collect::<Vec<_>>(), ["mail", "web"]);
+        assert_eq!(with.services["web"].after, ["mail"]);
+    }
+
+    #[test]
+    fn a_setting_reaches_the_environment_of_its_service_only_when_it_has_a_value() {
+        let resolved = run_plan(&plan(), &settings(&[("smtp-url", "smtp://mail")]));
+        let environment = &resolved.services["web"].environment;
+        assert_eq!(
+            environment.iter().map(|(a, b)| format!("{a}={b}")).collect::<Vec<_>>(),
+            ["SMTP_URL=smtp://mail", "STATIC=1"]
+        );
+        assert_eq!(resolved.services["mail"].environment.len(), 1);
+    }
+
+    #[test]
+    fn every_secret_and_each_line_of_it_is_masked() {
+        let resolved = run_plan(&plan(), &settings(&[("smtp-url", "one\n\ntwo"), ("status-token", "one")]));
+        assert_eq!(resolved.mask, ["one", "one\n\ntwo", "two"]);
+        assert_eq!((resolved.listen, resolved.agent_uid), (vec![80], 7));
+    }
+
+    #[test]
+    fn the_agent_learns_who_may_see_the_details() {
+        let config = agent_config(&plan(), &settings(&[("status-token", "t")]), vec!["w".to_owned()]);
+        assert_eq!((config.status_token.as_str(), config.status_path.as_str()), ("t", "/status"));
+        assert_eq!(config.warnings, ["w"]);
+    }
+}

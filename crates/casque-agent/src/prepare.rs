@@ -1,0 +1,220 @@
+//! What happens before any service starts: everything is resolved and checked first, then written.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use casque_format::image::{DataDirectory, ImagePlan, Template};
+use casque_format::paths;
+use fs_err as fs;
+use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::process::{geteuid, umask};
+use serde::Serialize;
+
+use crate::directories::{self, Outcome};
+use crate::env::Environment;
+use crate::error::{Error, TemplateProblem};
+use crate::mounts;
+use crate::plan;
+use crate::render::Renderer;
+use crate::root::Root;
+use crate::settings::{self, Settings, Text, Value, secrets};
+use crate::stamp::{self, StampError};
+use crate::write::{self, Access};
+
+/// Leaves the resolved plan in `/run/casque`; returns warnings for the operator.
+pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Error> {
+    // Whatever it was: the modes below are meant as they are written.
+    umask(Mode::from_raw_mode(0o022));
+    let plan = read_plan(root)?;
+    let stamp = stamp::read(root, &plan.product).map_err(|error| match error {
+        StampError::Io(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            unusable(root, paths::STAMP, source)
+        }
+        other => Error::Stamp(other),
+    })?;
+    let mut settings =
+        settings::resolve(&plan.settings, &plan.env_prefix, environment, root).map_err(Error::Settings)?;
+    let candidates = candidates(root, &settings)?;
+    set(&mut settings, &candidates);
+    // Rendered once only to see that it can be: up to here nothing has been written.
+    render(root, &plan.templates, &settings)?;
+
+    check_writable(root)?;
+    stamp::write(root, &plan.product, stamp).map_err(Error::Stamp)?;
+    let mut warnings: Vec<String> = mounts::warning(root).into_iter().collect();
+    for directory in &plan.data {
+        warnings.extend(make(root, directory)?);
+    }
+    let kept = candidates.into_iter().map(|(name, candidate)| {
+        let kept = secrets::keep(root, &name, &candidate);
+        kept.map(|text| (name.clone(), text)).map_err(|source| Error::Secret { setting: name, source })
+    });
+    set(&mut settings, &kept.collect::<Result<Vec<_>, _>>()?);
+    write_run(root, &plan, &settings, &warnings)?;
+    Ok(warnings)
+}
+
+/// Reads the plan that the build wrote.
+pub fn read_plan(root: &Root) -> Result<ImagePlan, Error> {
+    let path = root.join(paths::IMAGE_PLAN);
+    let content = fs::read(&path).map_err(Error::Plan)?;
+    serde_json::from_slice(&content).map_err(|source| Error::PlanSyntax { path, source })
+}
+
+/// Makes a secret for every setting that wants one and has none yet.
+fn candidates(root: &Root, settings: &Settings) -> Result<Vec<(String, Text)>, Error> {
+    let mut candidates = Vec::new();
+    for (name, resolved) in settings {
+        match resolved.value {
+            Value::NotGenerated => {
+                let candidate =
+                    secrets::generate().map_err(|source| Error::Secret { setting: name.clone(), source })?;
+                candidates.push((name.clone(), candidate));
+            }
+            Value::Hidden => {
+                return Err(unusable(root, paths::SECRETS, io::ErrorKind::PermissionDenied.into()));
+            }
+            Value::Unset | Value::Known(_) => {}
+        }
+    }
+    Ok(candidates)
+}
+
+fn set(settings: &mut Settings, values: &[(String, Text)]) {
+    for (name, text) in values {
+        if let Some(resolved) = settings.get_mut(name) {
+            resolved.value = Value::Known(text.clone());
+        }
+    }
+}
+
+/// Renders every marked file in memory, or returns everything that is wrong with them.
+fn render<'a>(
+    root: &Root,
+    templates: &'a [Template],
+    settings: &Settings,
+) -> Result<Vec<(&'a Template, String)>, Error> {
+    let renderer = Renderer::new(settings);
+    let mut rendered = Vec::new();
+    let mut problems = Vec::new();
+    for template in templates {
+        let path = || template.path.clone();
+        match fs::read_to_string(root.join(&format!("{}{}", paths::TEMPLATES, template.path))) {
+            Ok(text) => match renderer.render(&text) {
+                Ok(text) => rendered.push((template, text)),
+                Err(source) => problems.push(TemplateProblem::Render { path: path(), source }),
+            },
+            Err(source) => problems.push(TemplateProblem::Read { path: path(), source }),
+        }
+    }
+    if problems.is_empty() { Ok(rendered) } else { Err(Error::Templates(problems)) }
+}
+
+/// Tries to write to the volume, so that a refusal is one line before anything starts.
+fn check_writable(root: &Root) -> Result<(), Error> {
+    let own = root.join(paths::STAMP).parent().expect("the stamp is in a directory").to_owned();
+    let tried = write::make_directory(&own, 0o755).and_then(|()| write::probe(&own));
+    tried.map_err(|source| unusable(root, paths::DATA, source))
+}
+
+/// Says who owns what this user may not use, and how it is handed over.
+fn unusable(root: &Root, path: &str, source: io::Error) -> Error {
+    let uid = geteuid().as_raw();
+    let owner = fs::metadata(root.join(path)).or_else(|_| fs::metadata(root.join(paths::DATA)));
+    let data = paths::DATA;
+    let remedy = match (source.kind(), owner) {
+        (io::ErrorKind::ReadOnlyFilesystem, _) => format!("mount a writable volume with `-v NAME:{data}`"),
+        (io::ErrorKind::PermissionDenied, Ok(owner)) => format!(
+            "it belongs to uid {}, hand it over once with `docker run --rm --user 0 -v NAME:{data} IMAGE /bin/chown -R {uid} {data}`",
+            owner.uid()
+        ),
+        _ => "the volume must be a directory that this user can write".to_owned(),
+    };
+    Error::Volume { path: path.to_owned(), uid, source: bare(source), remedy }
+}
+
+/// Returns an error without the path that was put around it, for messages that name the path themselves.
+fn bare(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|source| source.downcast_ref());
+    let code = inner.map_or_else(|| error.raw_os_error(), io::Error::raw_os_error);
+    code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}
+
+fn make(root: &Root, directory: &DataDirectory) -> Result<Option<String>, Error> {
+    let outcome = directories::ensure(root, directory, geteuid().is_root()).map_err(Error::Directory)?;
+    Ok(match outcome {
+        Outcome::Good => None,
+        Outcome::OtherOwner => Some(format!(
+            "`{}` should belong to uid {} and could not be given to it",
+            directory.path, directory.uid
+        )),
+        Outcome::Link => Some(format!("`{}` is behind a link and was left as it is", directory.path)),
+    })
+}
+
+/// Writes everything below `/run/casque` but the sockets; the plan comes last.
+fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, warnings: &[String]) -> Result<(), Error> {
+    let rendered = render(root, &plan.templates, settings)?;
+    let run = root.join(paths::RUN);
+    make_directories(&run)?;
+    let _locked = lock(&run).map_err(|source| Error::Run { path: run, source })?;
+    let below = root.join(paths::RENDERED);
+    make_directories(&below)?;
+    let place = |template: &Template| root.join(&format!("{}{}", paths::RENDERED, template.path));
+    let files: BTreeSet<PathBuf> = rendered.iter().map(|(template, _)| place(template)).collect();
+    remove_others(&below, &files).map_err(|source| Error::Run { path: below.clone(), source })?;
+    for (template, text) in rendered {
+        let path = place(template);
+        make_directories(path.parent().unwrap_or(&below))?;
+        let access = Access::handed_to(template.uid, template.gid, template.mode);
+        write::replace(&path, text.as_bytes(), access)
+            .map_err(|source| Error::Run { path, source: bare(source) })?;
+    }
+
+    let agent = &plan.agent;
+    let directory = paths::AGENT_CONFIG.rsplit_once('/').map_or(paths::RUN, |(directory, _)| directory);
+    let directory = DataDirectory { path: directory.to_owned(), uid: agent.uid, gid: agent.gid, mode: 0o755 };
+    make(root, &directory)?;
+    let config = plan::agent_config(plan, settings, warnings.to_vec());
+    write_json(&root.join(paths::AGENT_CONFIG), &config, Access::handed_to(agent.uid, agent.gid, 0o600))?;
+    write_json(&root.join(paths::RUN_PLAN), &plan::run_plan(plan, settings), Access::PRIVATE)
+}
+
+/// Keeps two at the same time from removing each other's temporary files, until it is dropped.
+fn lock(directory: &Path) -> io::Result<fs::File> {
+    let file = fs::File::open(directory)?;
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+fn write_json(path: &Path, document: &impl Serialize, access: Access) -> Result<(), Error> {
+    let written = serde_json::to_vec_pretty(document)
+        .map_err(io::Error::from)
+        .and_then(|content| write::replace(path, &content, access));
+    written.map_err(|source| Error::Run { path: path.to_owned(), source: bare(source) })
+}
+
+fn make_directories(path: &Path) -> Result<(), Error> {
+    let made = write::make_directory(path, 0o755);
+    made.map_err(|source| Error::Run { path: path.to_owned(), source: bare(source) })
+}
+
+/// Removes what an earlier start rendered and this one does not. What stays is replaced file by
+/// file, since services may be running when settings are applied anew.
+fn remove_others(directory: &Path, files: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        let is_directory = entry.file_type()?.is_dir();
+        let holds_some = files.iter().any(|file| file != &path && file.starts_with(&path));
+        match (is_directory, holds_some) {
+            (true, true) => remove_others(&path, files)?,
+            (true, false) => fs::remove_dir_all(&path)?,
+            (false, _) if !files.contains(&path) => fs::remove_file(&path)?,
+            (false, _) => {}
+        }
+    }
+    Ok(())
+}

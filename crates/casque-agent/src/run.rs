@@ -1,0 +1,86 @@
+//! Carries out one invocation: arguments in, text or an error out.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use casque_format::control::Request;
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::cli::{Cli, SettingsAction, Word};
+use crate::env::Environment;
+use crate::error::Error;
+use crate::prepare::{prepare, read_plan};
+use crate::root::Root;
+use crate::serve::serve;
+use crate::ui;
+use crate::words::{logs, program, run_line, service, settings, status};
+
+/// What sysexits(3) calls a usage error.
+const USAGE: u8 = 64;
+
+/// Does what `arguments` ask for, tells the user, and returns the exit code.
+pub fn run(arguments: &[OsString], environment: &Environment) -> u8 {
+    let command = Cli::command().bin_name(called(arguments));
+    let cli = match command.try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that was asked for is an answer; help after a mistake is not.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let _ = error.print();
+            return code;
+        }
+    };
+    match carry_out(cli, environment) {
+        Ok(text) => {
+            ui::print(&text);
+            0
+        }
+        Err(error) => {
+            error.to_string().lines().for_each(ui::error);
+            error.code()
+        }
+    }
+}
+
+fn carry_out(cli: Cli, environment: &Environment) -> Result<String, Error> {
+    let root = Root::new(cli.root);
+    match cli.word {
+        Word::Status { json: false } => status::table(&root, &read_plan(&root)?),
+        Word::Status { json: true } => status::json(&root, &read_plan(&root)?),
+        Word::Logs { service, lines } => logs::run(&root, service, lines),
+        Word::Restart(of) => service::run(&root, &Request::Restart { service: of.service }),
+        Word::Stop(of) => service::run(&root, &Request::Stop { service: of.service }),
+        Word::Start(of) => service::run(&root, &Request::Start { service: of.service }),
+        Word::Settings { json, action } => {
+            let plan = read_plan(&root)?;
+            match action {
+                Some(SettingsAction::Get { name }) => settings::get(&root, environment, &plan, &name),
+                None if json => settings::json(&root, environment, &plan),
+                None => settings::table(&root, environment, &plan),
+            }
+        }
+        Word::RunLine => Ok(run_line::run(&read_plan(&root)?)),
+        Word::Prepare => {
+            prepare(&root, environment)?.iter().for_each(|warning| ui::warning(warning));
+            Ok(String::new())
+        }
+        Word::Serve => serve(&root, environment).map(|()| String::new()),
+        Word::Program(words) => Err(program::run(&words, commands())),
+    }
+}
+
+/// Returns the words a customer may type.
+fn commands() -> Vec<String> {
+    let command = Cli::command();
+    let visible = command.get_subcommands().filter(|word| !word.is_hide_set());
+    visible.map(|word| word.get_name().to_owned()).chain(["help".to_owned()]).collect()
+}
+
+/// Returns the name the program goes by: the product's command in an image, else its own file name.
+fn called(arguments: &[OsString]) -> String {
+    if let Ok(plan) = read_plan(&Root::new("/".into())) {
+        return plan.product.command;
+    }
+    let own = arguments.first().and_then(|path| Path::new(path).file_name());
+    own.map_or_else(|| "casque-agent".to_owned(), |name| name.to_string_lossy().into_owned())
+}

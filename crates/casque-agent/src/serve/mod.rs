@@ -1,0 +1,67 @@
+//! The serving part: `/status` always, and everything else while the front is not ready.
+
+mod answer;
+mod connections;
+mod page;
+mod watch;
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::rc::Rc;
+
+use casque_format::paths;
+use casque_format::run::AgentConfig;
+use fs_err as fs;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+
+use crate::env::Environment;
+use crate::error::Error;
+use crate::root::Root;
+use crate::sys;
+
+/// Serves until TERM or INT.
+pub fn serve(root: &Root, environment: &Environment) -> Result<(), Error> {
+    let count = environment.number("LISTEN_FDS").unwrap_or(0);
+    let inherited = sys::inherited_listeners(count)
+        .map_err(|source| Error::Serve { place: "the inherited sockets".to_owned(), source })?;
+    let content = fs::read(root.join(paths::AGENT_CONFIG)).map_err(Error::Config)?;
+    let config: AgentConfig = serde_json::from_slice(&content).map_err(Error::ConfigSyntax)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let failed = |source| Error::Serve { place: paths::AGENT_SOCKET.to_owned(), source };
+    let runtime = runtime.map_err(failed)?;
+    LocalSet::new().block_on(&runtime, async {
+        let unix = bind(root).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let state = watch::follow(root.join(paths::CONTROL_SOCKET));
+        let config = Rc::new(config);
+        for listener in inherited {
+            tokio::task::spawn_local(connections::accept_while_needed(
+                listener,
+                Rc::clone(&config),
+                state.clone(),
+            ));
+        }
+        tokio::task::spawn_local(connections::accept_always(unix, config, state));
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+/// Opens the socket to which the front sends the status path. Whoever may connect to the front may
+/// ask for the status, so everybody may connect here.
+fn bind(root: &Root) -> io::Result<UnixListener> {
+    let path = root.join(paths::AGENT_SOCKET);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
+}

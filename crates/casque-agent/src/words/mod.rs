@@ -1,0 +1,8 @@
+//! What the customer types after `docker exec NAME`, one file per word.
+
+pub mod logs;
+pub mod program;
+pub mod run_line;
+pub mod service;
+pub mod settings;
+pub mod status;

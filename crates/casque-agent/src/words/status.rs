@@ -1,0 +1,85 @@
+//! `status`: every service and its state, for people or as JSON.
+
+use casque_format::control::{Overall, Reply, Request, ServiceState, ServiceStatus, Snapshot};
+use casque_format::image::ImagePlan;
+use casque_format::status::{self, Details, Status};
+
+use crate::control::ask;
+use crate::error::Error;
+use crate::mounts;
+use crate::root::Root;
+use crate::ui;
+
+/// Returns a table.
+pub fn table(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
+    let snapshot = snapshot(root)?;
+    let product = &plan.product;
+    let up = ui::duration(snapshot.uptime_ms);
+    let mut text = format!("{} {}: {}, up {up}\n\n", product.name, product.version, overall(snapshot.state));
+    let heading = ["SERVICE", "STATE", "FOR", "PID", "RESTARTS", "NOTE"].map(str::to_owned);
+    let rows: Vec<_> = [heading].into_iter().chain(snapshot.services.iter().map(row)).collect();
+    text.push_str(&ui::table(&rows));
+    if let Some(warning) = mounts::warning(root) {
+        text.push_str(&format!("\nwarning: {warning}\n"));
+    }
+    Ok(text)
+}
+
+/// Returns the document that `/status` shows with the token.
+pub fn json(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
+    let snapshot = snapshot(root)?;
+    let status = Status {
+        version: status::VERSION,
+        state: snapshot.state,
+        details: Some(Details {
+            product: plan.product.name.clone(),
+            product_version: plan.product.version.clone(),
+            uptime_ms: snapshot.uptime_ms,
+            services: snapshot.services,
+            warnings: mounts::warning(root).into_iter().collect(),
+        }),
+    };
+    let text = serde_json::to_string_pretty(&status).map_err(|_| Error::Protocol)?;
+    Ok(text + "\n")
+}
+
+fn snapshot(root: &Root) -> Result<Snapshot, Error> {
+    match ask(root, &Request::Status)? {
+        Reply::Status { snapshot } => Ok(snapshot),
+        _ => Err(Error::Protocol),
+    }
+}
+
+fn row(service: &ServiceStatus) -> [String; 6] {
+    let note = [service.message.as_deref(), service.last_exit.as_deref()];
+    let note: Vec<&str> = note.into_iter().flatten().collect();
+    [
+        service.name.clone(),
+        state(service.state).to_owned(),
+        ui::duration(service.since_ms),
+        service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+        service.restarts.to_string(),
+        note.join("; "),
+    ]
+}
+
+fn overall(state: Overall) -> &'static str {
+    match state {
+        Overall::Starting => "starting",
+        Overall::Ready => "ready",
+        Overall::Degraded => "degraded",
+        Overall::Stopping => "stopping",
+    }
+}
+
+fn state(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Waiting => "waiting",
+        ServiceState::Starting => "starting",
+        ServiceState::Ready => "ready",
+        ServiceState::Backoff => "backoff",
+        ServiceState::Stopping => "stopping",
+        ServiceState::Stopped => "stopped",
+        ServiceState::Failed => "failed",
+    }
+}
