@@ -1,0 +1,126 @@
+//! The lowest stages: the distribution's essential packages, and casque's own programs.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use casque_format::paths;
+
+use crate::builder::Builder;
+use crate::error::BuildError;
+use crate::event::Event;
+use crate::lock::Purpose;
+use crate::manifest::Manifest;
+use crate::stage::{Recipe, Stage, digest_of};
+
+/// The serving agent's user: it may read its own configuration and nothing else.
+pub(crate) const AGENT_USER: &str = "casque";
+/// Neither adduser (from 100 up) nor useradd (from 999 down) comes here by itself.
+const AGENT_ID: u32 = 899;
+/// Files that engines mount over; a root filesystem without them would get them in a layer of its own.
+const MOUNT_POINTS: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
+
+impl Builder<'_> {
+    /// Makes the distribution's root filesystem.
+    pub(crate) fn base_stage(&self) -> Result<Stage, BuildError> {
+        let packages = self.lock.pins("base", Purpose::Packages);
+        let users = users(self.manifest);
+        let sources = self.lock.sources_list();
+        let recipe = Recipe {
+            name: "base",
+            created_by: format!("casque: {} {} packages", self.manifest.content.base.suite, packages.len()),
+            inputs: digest_of(&(&packages, &users, &sources, self.epoch)),
+            below: &[],
+            transient: None,
+            ships: true,
+            vendor: false,
+        };
+        self.stage(&recipe, |root| {
+            self.install("base", root, &packages)?;
+            let finish = || {
+                add_users(root, &users)?;
+                for (path, text) in &sources {
+                    fs_err::write(root.join(path), text)?;
+                }
+                for path in MOUNT_POINTS.map(|path| root.join(path)) {
+                    if !path.exists() {
+                        fs_err::write(path, "")?;
+                    }
+                }
+                // The first start of a system makes its own.
+                fs_err::write(root.join("etc/machine-id"), "")
+            };
+            finish().map_err(BuildError::Root)?;
+            self.audit("base", root)?;
+            Ok(None)
+        })
+    }
+
+    /// Puts PID 1 and the agent into the image: above the base, since they change with casque and not with the product.
+    pub(crate) fn programs_stage(&self, below: &[Stage]) -> Result<Stage, BuildError> {
+        let programs = [(&self.programs.init, paths::INIT), (&self.programs.agent, paths::AGENT)];
+        let mut contents = Vec::new();
+        for (from, to) in programs {
+            contents.push((fs_err::read(from).map_err(BuildError::Root)?, to));
+        }
+        let recipe = Recipe {
+            name: "casque",
+            created_by: "casque: init and agent".to_owned(),
+            inputs: digest_of(&contents.iter().map(|(bytes, to)| (digest(bytes), *to)).collect::<Vec<_>>()),
+            below,
+            transient: None,
+            ships: true,
+            vendor: false,
+        };
+        self.stage(&recipe, |root| {
+            let write = |bytes: &[u8], to: &str| -> io::Result<()> {
+                let place = root.join(to.trim_start_matches('/'));
+                fs_err::create_dir_all(place.parent().expect("programs are in a directory"))?;
+                fs_err::write(&place, bytes)?;
+                fs_err::set_permissions(&place, Permissions::from_mode(0o755))
+            };
+            for (bytes, to) in &contents {
+                write(bytes, to).map_err(BuildError::Root)?;
+            }
+            Ok(None)
+        })
+    }
+
+    /// Tells whoever watches what is being done.
+    pub(crate) fn work(&self, what: String) {
+        self.observer.event(&Event::Work { what });
+    }
+}
+
+fn digest(bytes: &[u8]) -> casque_format::digest::Digest {
+    casque_format::digest::Digest::of(bytes)
+}
+
+/// A user as lines of passwd(5), group(5) and shadow(5).
+type UserLines = [(&'static str, String); 4];
+
+fn users(manifest: &Manifest) -> Vec<UserLines> {
+    let lines = |name: &str, uid: u32, home: &str, shell: &str| -> UserLines {
+        [
+            ("etc/passwd", format!("{name}:x:{uid}:{uid}::{home}:{shell}\n")),
+            ("etc/group", format!("{name}:x:{uid}:\n")),
+            ("etc/shadow", format!("{name}:!:::::::\n")),
+            ("etc/gshadow", format!("{name}:!::\n")),
+        ]
+    };
+    let own = lines(AGENT_USER, AGENT_ID, "/nonexistent", "/usr/sbin/nologin");
+    let named =
+        manifest.content.users.iter().map(|(name, user)| lines(name, user.uid, &user.home, &user.shell));
+    std::iter::once(own).chain(named).collect()
+}
+
+fn add_users(root: &Path, users: &[UserLines]) -> io::Result<()> {
+    for (path, line) in users.iter().flatten() {
+        let path = root.join(path);
+        let mut text = fs_err::read_to_string(&path)?;
+        text += line;
+        fs_err::write(path, text)?;
+    }
+    Ok(())
+}

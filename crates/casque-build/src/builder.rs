@@ -1,0 +1,103 @@
+//! The build as a whole: which stages there are, in which order, and the image they make.
+
+use std::path::{Path, PathBuf};
+
+use casque_format::digest::Digest;
+use casque_sandbox::Sandbox;
+
+use crate::cache::Cache;
+use crate::error::BuildError;
+use crate::event::{Event, Observer};
+use crate::lock::Lockfile;
+use crate::manifest::Manifest;
+use crate::stage::Stage;
+
+/// The static programs that a build puts into images or sandboxes.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// `casque-init`.
+    pub init: PathBuf,
+    /// `casque-agent`.
+    pub agent: PathBuf,
+    /// `casque-shim`; it never ships.
+    pub shim: PathBuf,
+}
+
+/// How this place reaches the network; a step with a network gets it, an image never.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// Certificates to trust in place of the system's.
+    pub ca_bundle: Option<PathBuf>,
+    /// Environment variables, such as proxies.
+    pub variables: Vec<(String, String)>,
+}
+
+/// Everything a build needs.
+pub struct Builder<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) lock: &'a Lockfile,
+    pub(crate) cache: &'a Cache,
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) programs: &'a Programs,
+    pub(crate) reach: &'a Reach,
+    pub(crate) observer: &'a dyn Observer,
+    /// Seconds since 1970: no file of the image is newer.
+    pub(crate) epoch: u64,
+    /// Digest of the shim: another shim may make another layer.
+    pub(crate) shim: Digest,
+    /// On disk, for what sandboxes see as `/run` and `/tmp`.
+    pub(crate) work: &'a Path,
+}
+
+impl Builder<'_> {
+    /// Makes every stage, lowest first.
+    pub(crate) fn stages(&self) -> Result<Vec<Stage>, BuildError> {
+        let mut stages = vec![self.base_stage()?];
+        stages.push(self.programs_stage(&stages)?);
+        for layer in &self.manifest.content.layer {
+            if !layer.packages.is_empty() {
+                stages.push(self.packages_stage(layer, &stages)?);
+            }
+            //PYTHON-STAGE
+            if !layer.copy.is_empty() {
+                stages.push(self.copy_stage(layer, &stages)?);
+            }
+            if let Some(run) = &layer.run {
+                let stage = self.step_stage(layer, run, &stages)?;
+                self.report_undeclared(&stage);
+                stages.push(stage);
+            }
+        }
+        stages.push(self.plan_stage(&stages)?);
+        Ok(stages)
+    }
+
+    /// Names what a step set up to run and the manifest does not, with the lines to add.
+    fn report_undeclared(&self, stage: &Stage) {
+        let declared: Vec<&str> = self
+            .manifest
+            .content
+            .service
+            .values()
+            .filter_map(|rule| rule.from.as_ref())
+            .map(|from| from.get_ref().as_str())
+            .collect();
+        let named = |from: &str| declared.iter().any(|known| *known == from);
+        let Some(report) = &stage.record.report else { return };
+        let units = report.enabled.iter().filter(|unit| unit.new);
+        let units =
+            units.map(|unit| (unit.unit.trim_end_matches(".service"), format!("systemd:{}", unit.unit)));
+        let programs = report.programs.iter().filter(|program| program.autostart);
+        let programs =
+            programs.map(|program| (program.name.as_str(), format!("supervisor:{}", program.file)));
+        for (name, from) in units.chain(programs) {
+            if named(&from) || named(&format!("{from}#{name}")) {
+                continue;
+            }
+            let text = format!(
+                "`{from}` is set up to run and the manifest does not say so; add:\n[service.{name}]\nfrom = \"{from}\""
+            );
+            self.observer.event(&Event::Warning { text });
+        }
+    }
+}

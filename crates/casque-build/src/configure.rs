@@ -1,0 +1,103 @@
+//! Unpacked packages become installed ones: by their own maintainer scripts, in the order Debian policy gives (6.6).
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use casque_debian::{Control, Deb, Pin, add_control, configure_batches, preinst_order, prepare_root, unpack};
+
+use crate::builder::Builder;
+use crate::error::BuildError;
+use crate::sandbox::Confined;
+
+/// Packages being decompressed at a time.
+const THREADS: usize = 2;
+
+/// Runs what dpkg would have run before it unpacked: `$@` are the packages.
+///
+/// On a new system these scripts have almost nothing to do; base-passwd's makes the first users, which others need. Two
+/// programs that they call are links which configuring makes, so they are there before.
+const PREINST: &str = r#"
+set -e
+[ -e /usr/bin/awk ] || ln -s mawk /usr/bin/awk
+[ -e /usr/bin/sh ] || ln -s dash /usr/bin/sh
+export DPKG_ADMINDIR=/var/lib/dpkg DPKG_ROOT= DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1
+DPKG_RUNNING_VERSION=$(dpkg-query --showformat='${Version}' --show dpkg)
+DPKG_MAINTSCRIPT_ARCH=$(dpkg --print-architecture)
+export DPKG_RUNNING_VERSION DPKG_MAINTSCRIPT_ARCH
+for package; do
+    DPKG_MAINTSCRIPT_PACKAGE=${package%:*} "/var/lib/dpkg/info/$package.preinst" install
+done
+"#;
+
+/// Configures packages, the words between two `,` in one call. On a new system the first are alone before everything
+/// they depend on, so that has to be overlooked; the last call overlooks nothing.
+const CONFIGURE: &str = r#"
+set -e
+batch=
+for word; do
+    case $word in
+        ,) dpkg --configure --no-triggers --force-depends --force-confold --force-confdef $batch; batch= ;;
+        *) batch="$batch $word" ;;
+    esac
+done
+dpkg --configure --pending
+dpkg --triggers-only --pending
+"#;
+
+/// The only architecture so far.
+pub(crate) const ARCHITECTURE: &str = "amd64";
+
+impl Builder<'_> {
+    /// Unpacks and configures `packages` in `root`; `layer` is for messages.
+    pub(crate) fn install(&self, layer: &str, root: &Path, packages: &[Pin]) -> Result<(), BuildError> {
+        let store = self.cache.store()?;
+        let mut debs = Vec::new();
+        for pin in packages {
+            let read = Deb::open(&store.path(&pin.sha256));
+            debs.push(read.map_err(|source| BuildError::Package { package: pin.name.clone(), source })?);
+        }
+        let controls: Vec<&Control> = debs.iter().map(|deb| &deb.control).collect();
+        let mut preinsts = preinst_order(&controls, ARCHITECTURE)?;
+        let with_preinst =
+            debs.iter().filter(|deb| deb.has("preinst")).map(|deb| deb.control.database_name());
+        let with_preinst: BTreeSet<String> = with_preinst.collect();
+        preinsts.retain(|name| with_preinst.contains(name));
+        let batches = configure_batches(&controls, ARCHITECTURE)?;
+
+        self.work(format!("unpacking {} packages", packages.len()));
+        let new = root.join("var/lib/dpkg/status").symlink_metadata().is_err();
+        if new {
+            // Nothing runs in an empty root: here the scripts that belong before unpacking come after it.
+            prepare_root(root, ARCHITECTURE)?;
+            unpack(root, &debs, THREADS)?;
+        } else {
+            add_control(root, &debs)?;
+        }
+        let confined = Confined::new(self, root, false).map_err(BuildError::Root)?;
+        // bash is there unpacked; `sh` is a link that configuring dash makes.
+        let shell = if new { "/usr/bin/bash" } else { "sh" };
+        let mut command = vec![shell, "-c", PREINST, "preinst"];
+        command.extend(preinsts.iter().map(String::as_str));
+        confined.run(layer, &command)?;
+        if !new {
+            unpack(root, &debs, THREADS)?;
+        }
+        self.work("configuring them".to_owned());
+        let mut command = vec!["sh", "-c", CONFIGURE, "configure"];
+        for batch in &batches {
+            command.extend(batch.iter().map(String::as_str));
+            command.push(",");
+        }
+        confined.run(layer, &command)
+    }
+
+    /// Fails when dpkg finds a package that is not whole.
+    pub(crate) fn audit(&self, layer: &str, root: &Path) -> Result<(), BuildError> {
+        let confined = Confined::new(self, root, false).map_err(BuildError::Root)?;
+        let lines = confined.lines(layer, &["dpkg", "--audit"])?;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        Err(BuildError::Audit { layer: layer.to_owned(), lines })
+    }
+}

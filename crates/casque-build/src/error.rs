@@ -1,0 +1,338 @@
+//! What can go wrong in a build.
+
+use std::io;
+use std::path::PathBuf;
+
+use casque_debian::{
+    ArchiveError, ArchiveReason, ControlError, DebError, KeyringError, ResolveError, UnpackError,
+};
+use casque_fetch::FetchError;
+use casque_format::marks::MarkError;
+use casque_image::archive::ArchiveError as OutputError;
+use casque_image::layer::LayerError;
+use casque_units::UnitError;
+use thiserror::Error;
+
+use crate::manifest::ManifestError;
+
+/// Why an image could not be built.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// The manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The lock is wrong, or does not fit the manifest.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A service of the manifest does not fit the root filesystem.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// A mark in a file of the image is wrong.
+    #[error(transparent)]
+    Mark(#[from] MarkMistake),
+    /// A Debian archive cannot be used.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The keys of an archive cannot be read.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// Packages do not exist or do not go together.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// A package file is damaged.
+    #[error("cannot read package `{package}`")]
+    Package {
+        /// The package.
+        package: String,
+        /// Why.
+        source: DebError,
+    },
+    /// Packages cannot be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// A package's relations cannot be read.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// A file could not be downloaded.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// A file that the lock pins is no longer where it was.
+    #[error("the archive no longer has `{file}`, which the lock pins")]
+    Superseded {
+        /// The package and version.
+        file: String,
+    },
+    /// A layer could not be written or read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The archive could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The name and tag of the manifest do not make an image's name.
+    #[error(transparent)]
+    Name(#[from] casque_image::config::NotAnImageName),
+    /// A sandbox could not be made.
+    #[error(transparent)]
+    Sandbox(#[from] casque_sandbox::Error),
+    /// A program in the sandbox ended with an error.
+    #[error("layer `{layer}`: its step {how}")]
+    Step {
+        /// The layer.
+        layer: String,
+        /// How it ended.
+        how: String,
+        /// The end of its output.
+        last: Vec<String>,
+    },
+    /// After a step, dpkg found packages that are not whole.
+    #[error("layer `{layer}` leaves packages that are not whole")]
+    Audit {
+        /// The layer.
+        layer: String,
+        /// What `dpkg --audit` said.
+        lines: Vec<String>,
+    },
+    /// The cache could not be read or written.
+    #[error("cannot use the build cache")]
+    Cache(#[source] io::Error),
+    /// Something removed a finished stage before it was used.
+    #[error("layer `{layer}` vanished from the build cache while it was used")]
+    CachePruned {
+        /// The layer.
+        layer: String,
+    },
+    /// The vendor's files could not be read.
+    #[error("cannot collect the files of the project")]
+    Source(#[source] io::Error),
+    /// The root filesystem could not be changed.
+    #[error("cannot change the root filesystem")]
+    Root(#[source] io::Error),
+    /// The image's command would replace a file that the vendor's scripts put there.
+    #[error("`{path}` is there already, so `[image] command` cannot have that name")]
+    CommandTaken {
+        /// The path in the image.
+        path: String,
+    },
+}
+
+/// A lock that cannot be used.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// The file could not be read or written.
+    #[error(transparent)]
+    File(io::Error),
+    /// Not a lock that this version understands.
+    #[error("cannot read lock `{}`", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: Box<toml::de::Error>,
+    },
+    /// A lock of a later casque.
+    #[error("lock `{}` has version {version}, this casque knows version {known}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// There is none.
+    #[error("there is no lock `{}`", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The manifest asks for something else than what was locked.
+    #[error("lock `{}` does not fit the manifest: {what} changed", path.display())]
+    Stale {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+}
+
+/// A service that does not fit the root filesystem.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// What `from` names is not in the image.
+    #[error("service `{service}`: there is no `{from}` in the image")]
+    NoUnit {
+        /// The service.
+        service: String,
+        /// What it names.
+        from: String,
+    },
+    /// What `from` names cannot be translated.
+    #[error("service `{service}`")]
+    Unit {
+        /// The service.
+        service: String,
+        /// Why.
+        source: UnitError,
+    },
+    /// Its user is not in the image.
+    #[error("service `{service}` runs as `{user}`, which the image does not have")]
+    UnknownUser {
+        /// The service.
+        service: String,
+        /// The user, with the group where one is given.
+        user: String,
+        /// A user with a name like it.
+        closest: Option<String>,
+    },
+    /// A data directory's owner is not in the image.
+    #[error("data directory `{path}` belongs to `{user}`, which the image does not have")]
+    UnknownOwner {
+        /// The directory.
+        path: String,
+        /// The user.
+        user: String,
+        /// A user with a name like it.
+        closest: Option<String>,
+    },
+    /// Its program is not in the image.
+    #[error("service `{service}` runs `{program}`, which the image does not have")]
+    NoProgram {
+        /// The service.
+        service: String,
+        /// The program.
+        program: String,
+    },
+}
+
+/// A mark that cannot be rendered.
+#[derive(Debug, Error)]
+pub enum MarkMistake {
+    /// Not a mark.
+    #[error("`{file}`")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// What is wrong with it, and its line.
+        source: MarkError,
+    },
+    /// It names no setting of the product.
+    #[error("`{file}` line {line} takes the setting `{setting}`, which the manifest does not define")]
+    UnknownSetting {
+        /// The file.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// The unknown setting.
+        setting: String,
+        /// A setting with a name like it.
+        closest: Option<String>,
+    },
+    /// A secret could break out of its place.
+    #[error("`{file}` line {line} takes the secret `{setting}` without saying how the file quotes it")]
+    NoFilter {
+        /// The file.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// The setting.
+        setting: String,
+    },
+}
+
+impl BuildError {
+    /// Says what the vendor can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Manifest(error) => error.hint(),
+            Self::Lock(LockError::Stale { .. } | LockError::Missing { .. }) => {
+                Some("run `casque lock`".to_owned())
+            }
+            Self::Lock(LockError::Version { .. }) => {
+                Some("update casque, or lock again with `casque lock --update`".to_owned())
+            }
+            Self::Superseded { .. } => {
+                Some("run `casque lock --update` to pin what the archive has now".to_owned())
+            }
+            Self::Service(
+                ServiceError::UnknownUser { closest: Some(name), .. }
+                | ServiceError::UnknownOwner { closest: Some(name), .. },
+            )
+            | Self::Mark(MarkMistake::UnknownSetting { closest: Some(name), .. }) => {
+                Some(format!("did you mean `{name}`?"))
+            }
+            Self::Service(ServiceError::UnknownUser { .. } | ServiceError::UnknownOwner { .. }) => {
+                Some("users that no package and no script makes go into `[users.NAME]`".to_owned())
+            }
+            Self::Service(ServiceError::Unit { source, .. }) => source.hint(),
+            Self::Mark(MarkMistake::NoFilter { setting, .. }) => {
+                Some(format!("add the file's quoting, such as `@casque{{{setting}|json}}`"))
+            }
+            Self::Sandbox(error) => error.hint(),
+            Self::Resolve(ResolveError::UnknownPackage { similar, .. }) if !similar.is_empty() => {
+                Some(format!("did you mean `{}`?", similar.join("` or `")))
+            }
+            Self::Resolve(ResolveError::Virtual { .. }) => Some("name one of these instead".to_owned()),
+            Self::Keyring(_) => {
+                Some("install `debian-archive-keyring`, or say `[base] signed-by = \"FILE\"`".to_owned())
+            }
+            Self::CachePruned { .. } => Some("build again".to_owned()),
+            Self::CommandTaken { .. } => Some("give `[image] command` another name".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Returns the end of a failed program's output, or what a check found.
+    pub fn output(&self) -> &[String] {
+        match self {
+            Self::Step { last, .. } => last,
+            Self::Audit { lines, .. } => lines,
+            _ => &[],
+        }
+    }
+
+    /// Returns what kind of error it is, for the exit code.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Manifest(_) | Self::Lock(_) | Self::Service(_) | Self::Mark(_) | Self::Source(_) => {
+                ErrorClass::Manifest
+            }
+            Self::Name(_) | Self::CommandTaken { .. } => ErrorClass::Manifest,
+            Self::Archive(error) => match &error.reason {
+                ArchiveReason::Release(_) => ErrorClass::Trust,
+                ArchiveReason::Fetch(error) => class_of_fetch(error),
+                _ => ErrorClass::Resolve,
+            },
+            Self::Keyring(_) => ErrorClass::Trust,
+            Self::Resolve(_) => ErrorClass::Resolve,
+            Self::Fetch(error) => class_of_fetch(error),
+            Self::Superseded { .. } => ErrorClass::Network,
+            Self::Step { .. } | Self::Audit { .. } => ErrorClass::Step,
+            _ => ErrorClass::Unexpected,
+        }
+    }
+}
+
+fn class_of_fetch(error: &FetchError) -> ErrorClass {
+    match error.root() {
+        FetchError::HashMismatch { .. } | FetchError::SizeMismatch { .. } => ErrorClass::Trust,
+        FetchError::Disk(_) => ErrorClass::Unexpected,
+        _ => ErrorClass::Network,
+    }
+}
+
+/// What kind of error it is. A full disk is seen in the chain of causes, whatever was being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The manifest or the vendor's files are wrong.
+    Manifest,
+    /// A signature, a hash or an expiry date is wrong.
+    Trust,
+    /// The network, or who answers there.
+    Network,
+    /// Packages that do not go together or do not exist.
+    Resolve,
+    /// A program in the sandbox failed.
+    Step,
+    /// None of these.
+    Unexpected,
+}

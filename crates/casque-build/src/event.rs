@@ -1,0 +1,49 @@
+//! What a build tells whoever watches it.
+
+use serde::Serialize;
+
+/// One thing that happened, in order.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A layer is being made.
+    Layer {
+        /// Its name.
+        name: String,
+    },
+    /// A layer is taken from the cache.
+    Cached {
+        /// Its name.
+        name: String,
+    },
+    /// A part of a layer's work begins.
+    Work {
+        /// For people.
+        what: String,
+    },
+    /// A program in the sandbox printed a line.
+    Output {
+        /// That line.
+        line: String,
+    },
+    /// A layer is made.
+    Done {
+        /// Its name.
+        name: String,
+        /// Size of the layer's tar.
+        bytes: u64,
+        /// How long it took.
+        milliseconds: u64,
+    },
+    /// Something the vendor should look at.
+    Warning {
+        /// For people.
+        text: String,
+    },
+}
+
+/// Whoever watches.
+pub trait Observer: Sync {
+    /// Takes the next event.
+    fn event(&self, event: &Event);
+}

@@ -1,0 +1,41 @@
+//! From a manifest to an image: lock, root filesystem, steps, layers.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | [`manifest`] | reads and checks `casque.toml` |
+//! | [`lock`] | decides and downloads what a build takes from elsewhere |
+//! | `builder`, `stage`, `cache` | make the stages of an image, each once |
+//! | `base`, `packages`, `copy`, `step`, `plan` | the kinds of stages |
+//! | `image` | puts their layers together |
+//!
+//! It prints nothing and reads neither the environment nor the clock: a program hands these in.
+
+mod base;
+mod builder;
+mod cache;
+pub mod check;
+mod configure;
+mod copy;
+mod error;
+mod event;
+mod front;
+mod identity;
+mod image;
+pub mod lock;
+pub mod manifest;
+mod packages;
+mod plan;
+mod sandbox;
+mod scrub;
+mod services;
+mod source;
+mod stage;
+mod step;
+mod stop;
+mod template;
+
+pub use builder::{Programs, Reach};
+pub use cache::Cache;
+pub use error::{BuildError, ErrorClass, LockError, MarkMistake, ServiceError};
+pub use event::{Event, Observer};
+pub use image::{BuildRequest, Built, BuiltLayer, build};

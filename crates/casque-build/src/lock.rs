@@ -1,0 +1,180 @@
+//! Locking and fetching: what a build takes from elsewhere is decided once, and then only ever downloaded.
+
+mod file;
+
+use std::path::{Path, PathBuf};
+
+use casque_debian::{Archive, Control, Keyring, Package, Pin, PinnedArchive, load_archives};
+use casque_fetch::{Network, Progress, fetch_all};
+use time::OffsetDateTime;
+
+pub use file::{Lockfile, PackageSet, Purpose};
+
+use crate::cache::Cache;
+use crate::configure::ARCHITECTURE;
+use crate::error::{BuildError, LockError};
+use crate::event::{Event, Observer};
+use crate::manifest::{Distribution, Manifest};
+
+/// Downloads beside each other.
+const PARALLEL: usize = 8;
+/// The distribution's own addresses.
+const DEBIAN: &str = "http://deb.debian.org";
+/// Where a Debian system has the keys of its archives.
+const DEBIAN_KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// When to resolve anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    /// When there is no lock, or it does not fit the manifest.
+    WhenStale,
+    /// In any case.
+    Always,
+}
+
+/// What locking needs.
+pub struct Request<'a> {
+    /// The manifest.
+    pub manifest: &'a Manifest,
+    /// The lock file.
+    pub path: &'a Path,
+    /// When to resolve anew.
+    pub update: Update,
+    /// How to download.
+    pub network: &'a Network,
+    /// Where downloads are kept.
+    pub cache: &'a Cache,
+    /// In place of the distribution's own address.
+    pub mirror: Option<&'a str>,
+    /// In place of the Python package index.
+    pub python_index: Option<&'a str>,
+    /// For judging what has expired.
+    pub now: OffsetDateTime,
+    /// Who watches.
+    pub observer: &'a dyn Observer,
+    /// Who watches downloads.
+    pub progress: &'a dyn Progress,
+}
+
+/// Returns the lock of a manifest, resolving and writing it when that is needed.
+///
+/// # Errors
+/// Everything that can be wrong with archives, packages, requirements and the network.
+pub fn lock(request: &Request<'_>) -> Result<Lockfile, BuildError> {
+    if request.update == Update::WhenStale {
+        match Lockfile::read(request.path) {
+            Ok(lock) => match lock.fits(request.manifest, request.path) {
+                Ok(()) => return Ok(lock),
+                Err(reason @ LockError::Stale { .. }) => {
+                    request.work(&format!("{reason}, so it is made anew"))
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Err(LockError::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let lock = request.resolve()?;
+    lock.write(request.path)?;
+    Ok(lock)
+}
+
+/// Downloads everything that `lock` pins and the cache does not have.
+///
+/// # Errors
+/// A file that is gone, cannot be reached, or is not what was pinned.
+pub fn fetch(
+    lock: &Lockfile,
+    network: &Network,
+    cache: &Cache,
+    progress: &dyn Progress,
+) -> Result<(), BuildError> {
+    let files = lock.files();
+    fetch_all(network, &cache.store()?, &files, PARALLEL, progress).map(drop).map_err(file::superseded)
+}
+
+impl Request<'_> {
+    fn work(&self, what: &str) {
+        self.observer.event(&Event::Work { what: what.to_owned() });
+    }
+
+    fn resolve(&self) -> Result<Lockfile, BuildError> {
+        self.work("reading the archives' metadata");
+        let archives = self.archives()?;
+        let store = self.cache.store()?;
+        let snapshot = load_archives(self.network, &store, &archives, ARCHITECTURE, self.now)?;
+        let universe = &snapshot.universe;
+        self.work(&format!("resolving, {} packages to choose from", universe.len()));
+        let described = archives.iter().zip(&snapshot.releases);
+        let mut lock =
+            Lockfile::new(described.map(|(archive, release)| PinnedArchive::new(archive, release)).collect());
+        // What with-packages brings is gone after its step, so only what ships is there for the next layer.
+        let mut shipped: Vec<Control> = Vec::new();
+        for demand in file::demands(self.manifest) {
+            let mut wanted: Vec<_> =
+                demand.wanted.iter().map(|text| casque_debian::Request::parse(text)).collect();
+            if demand.layer == file::BASE {
+                let essential = universe.essential().into_iter().map(|package| package.control.name.as_str());
+                wanted.extend(essential.map(casque_debian::Request::parse));
+            }
+            let installed = shipped.clone();
+            let chosen = casque_debian::resolve(universe, &installed, &wanted)?;
+            let set = PackageSet {
+                layer: demand.layer,
+                purpose: demand.purpose,
+                wanted: demand.wanted,
+                packages: chosen.iter().map(|package| package.control.name.clone()).collect(),
+            };
+            let pin = |package: &&Package| {
+                Pin::new(package, &archives[package.archive], &snapshot.releases[package.archive])
+            };
+            lock.packages.extend(chosen.iter().map(pin));
+            if set.purpose == Purpose::Packages {
+                shipped.extend(chosen.iter().map(|package| package.control.clone()));
+            }
+            lock.sets.push(set);
+        }
+        lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
+        lock.packages.dedup_by(|a, b| a.name == b.name);
+        //PYTHON-LOCK
+        Ok(lock)
+    }
+
+    fn archives(&self) -> Result<Vec<Archive>, BuildError> {
+        let base = &self.manifest.content.base;
+        let Distribution::Debian = base.distribution;
+        let mirror = self.mirror.unwrap_or(DEBIAN).trim_end_matches('/');
+        let keys = match &base.signed_by {
+            Some(path) => self.manifest.directory.join(path),
+            None => PathBuf::from(DEBIAN_KEYS),
+        };
+        let keyring = Keyring::open(&[keys])?;
+        let suite = &base.suite;
+        let main = vec!["main".to_owned()];
+        let debian = [
+            (format!("{mirror}/debian"), suite.clone()),
+            (format!("{mirror}/debian"), format!("{suite}-updates")),
+            (format!("{mirror}/debian-security"), format!("{suite}-security")),
+        ];
+        let mut archives: Vec<Archive> = debian
+            .into_iter()
+            .map(|(url, suite)| Archive {
+                name: suite.clone(),
+                url,
+                suite,
+                components: main.clone(),
+                keyring: keyring.clone(),
+            })
+            .collect();
+        for further in &base.archive {
+            archives.push(Archive {
+                name: further.name.clone(),
+                url: further.url.clone(),
+                suite: further.suite.clone(),
+                components: further.components.clone(),
+                keyring: Keyring::open(&[self.manifest.directory.join(further.signed_by.get_ref())])?,
+            });
+        }
+        Ok(archives)
+    }
+}

@@ -1,0 +1,76 @@
+//! The manifest, `casque.toml`: read, checked, and turned into values that cannot be wrong.
+//!
+//! [`raw`] is the file as serde sees it; [`check`] judges what serde cannot. Behind [`Manifest::read`]
+//! nothing is checked again.
+
+mod check;
+mod error;
+pub mod raw;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use casque_format::settings::{Kind, Setting};
+
+pub use error::{ManifestError, Place};
+pub use raw::{Distribution, Front, LayerStep, ReadyRule, ServiceRule};
+
+/// A manifest that passed every check that needs no archive and no root filesystem.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// The directory that relative paths start from.
+    pub directory: PathBuf,
+    /// Its content.
+    pub content: raw::File,
+}
+
+impl Manifest {
+    /// Reads and checks `path`, a file or a directory with a `casque.toml`.
+    ///
+    /// # Errors
+    /// The first mistake, with its line where it has one.
+    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+        let path = if path.is_dir() { path.join("casque.toml") } else { path.to_owned() };
+        let text = fs_err::read_to_string(&path).map_err(ManifestError::Read)?;
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let content = raw::parse(&path, &text)?;
+        let manifest = Self { path, directory, content };
+        check::check(&manifest, &text)?;
+        Ok(manifest)
+    }
+
+    /// Returns every setting of the product, those that every product has included.
+    pub fn settings(&self) -> BTreeMap<String, Setting> {
+        let mut settings = self.content.settings.clone();
+        for (name, setting) in casque_format::settings::built_in() {
+            settings.entry(name.to_owned()).or_insert(setting);
+        }
+        for setting in settings.values_mut().filter(|setting| setting.kind == Kind::Password) {
+            setting.secret = true;
+        }
+        settings
+    }
+
+    /// Builds another version than the file says.
+    ///
+    /// # Errors
+    /// A version that does not fit into a tag.
+    pub fn set_version(&mut self, version: &str) -> Result<(), ManifestError> {
+        version.clone_into(&mut self.content.image.version);
+        check::tag(self, "")
+    }
+
+    /// Returns the image's tag, such as `v43.4.4`.
+    pub fn tag(&self) -> String {
+        let image = &self.content.image;
+        image.tag.replace("{version}", &image.version)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! The checks that serde cannot make: names that must exist, order that must have no circle, time that must fit.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use casque_format::settings::{Kind, environment_name};
+use toml::Spanned;
+
+use super::raw::{LayerStep, ServiceRule, nearest};
+use super::{Manifest, ManifestError, Place};
+use crate::stop;
+
+const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
+
+/// Environment names that would take something else from every program in the container.
+const RESERVED: [&str; 9] = ["HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "NGINX", "LD_PRELOAD"];
+
+struct Checker<'a> {
+    manifest: &'a Manifest,
+    text: &'a str,
+}
+
+pub(super) fn check(manifest: &Manifest, text: &str) -> Result<(), ManifestError> {
+    let checker = Checker { manifest, text };
+    checker.image()?;
+    checker.archives()?;
+    checker.settings()?;
+    for layer in &manifest.content.layer {
+        checker.layer(layer)?;
+    }
+    checker.layer_names()?;
+    for (name, service) in &manifest.content.service {
+        checker.service(name, service)?;
+    }
+    checker.front()?;
+    checker.cycles()?;
+    checker.stop_budget()?;
+    checker.data()
+}
+
+/// Checks the tag alone, for a version given elsewhere.
+pub(super) fn tag(manifest: &Manifest, text: &str) -> Result<(), ManifestError> {
+    Checker { manifest, text }.tag()
+}
+
+impl Checker<'_> {
+    fn place<T>(&self, value: &Spanned<T>) -> Place {
+        Place::of(&self.manifest.path, self.text, value.span().start)
+    }
+
+    /// Returns the place of a table's header, or of the file's first line.
+    fn table(&self, name: &str) -> Place {
+        let offset = self.text.find(&format!("[{name}]")).or_else(|| self.text.find(&format!("[{name}.")));
+        Place::of(&self.manifest.path, self.text, offset.unwrap_or(0))
+    }
+
+    fn value<T>(
+        &self,
+        place: Place,
+        key: impl Into<String>,
+        value: &str,
+        expected: &str,
+    ) -> Result<T, ManifestError> {
+        Err(ManifestError::Value {
+            place,
+            key: key.into(),
+            value: value.to_owned(),
+            expected: expected.to_owned(),
+        })
+    }
+
+    fn image(&self) -> Result<(), ManifestError> {
+        let image = &self.manifest.content.image;
+        let component = |part: &str| {
+            !part.is_empty()
+                && part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+        };
+        if !image.name.get_ref().split('/').all(component) {
+            let expected = "a repository name in lower case such as `vendor/backend`";
+            return self.value(self.place(&image.name), "image.name", image.name.get_ref(), expected);
+        }
+        self.tag()?;
+        let command = image.command.get_ref();
+        if !component(command) {
+            return self.value(
+                self.place(&image.command),
+                "image.command",
+                command,
+                "one word in lower case",
+            );
+        }
+        Ok(())
+    }
+
+    fn tag(&self) -> Result<(), ManifestError> {
+        let tag = self.manifest.tag();
+        let fits = tag.len() <= 128
+            && tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && tag.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        if fits {
+            return Ok(());
+        }
+        self.value(self.table("image"), "image.tag", &tag, "letters, digits, `.`, `_` and `-`")
+    }
+
+    fn archives(&self) -> Result<(), ManifestError> {
+        for archive in &self.manifest.content.base.archive {
+            self.exists(&archive.signed_by)?;
+        }
+        Ok(())
+    }
+
+    fn exists(&self, path: &Spanned<String>) -> Result<(), ManifestError> {
+        let full = self.manifest.directory.join(path.get_ref());
+        if full.exists() {
+            return Ok(());
+        }
+        Err(ManifestError::Missing { place: self.place(path), path: full })
+    }
+
+    fn settings(&self) -> Result<(), ManifestError> {
+        for (name, setting) in &self.manifest.content.settings {
+            let place = || self.table(&format!("settings.{name}"));
+            if !is_setting_name(name) {
+                let expected = "lower case letters, digits and `-`, a letter first";
+                return self.value(place(), format!("settings.{name}"), name, expected);
+            }
+            let variable = environment_name(&self.manifest.content.image.env_prefix, name);
+            if RESERVED.contains(&variable.as_str()) || variable.ends_with("_SERVICE_HOST") {
+                let expected = "a name that hides nothing: set `[image] env-prefix`";
+                return self.value(place(), format!("settings.{name}"), &variable, expected);
+            }
+            if setting.generate && !matches!(setting.kind, Kind::Password | Kind::String) {
+                let expected = "`generate` only with the types `password` and `string`";
+                return self.value(place(), format!("settings.{name}.generate"), "true", expected);
+            }
+        }
+        Ok(())
+    }
+
+    fn layer(&self, layer: &LayerStep) -> Result<(), ManifestError> {
+        let name = layer.name.get_ref();
+        for transfer in layer.copy.iter().chain(&layer.mount) {
+            self.exists(&transfer.from)?;
+            self.absolute("to", &transfer.to)?;
+        }
+        if let Some(python) = &layer.python {
+            self.exists(&python.requirements)?;
+            if !Path::new(&python.venv).is_absolute() {
+                let place = self.place(&python.requirements);
+                return self.value(place, "layer.python.venv", &python.venv, "an absolute path");
+            }
+        }
+        let for_the_step = layer.network || !layer.mount.is_empty() || !layer.with_packages.is_empty();
+        if layer.run.is_none() && for_the_step {
+            let expected = "`run` beside `mount`, `with-packages` and `network`, which are for the step";
+            return self.value(self.place(&layer.name), "layer.name", name, expected);
+        }
+        Ok(())
+    }
+
+    fn absolute(&self, key: &str, path: &Spanned<String>) -> Result<(), ManifestError> {
+        let text = path.get_ref();
+        let clean = text.starts_with('/') && !text.split('/').any(|part| part == "..");
+        if clean {
+            return Ok(());
+        }
+        self.value(self.place(path), key, text, "an absolute path without `..`")
+    }
+
+    fn layer_names(&self) -> Result<(), ManifestError> {
+        let mut seen = std::collections::BTreeSet::from(["base", "casque", "plan"]);
+        for layer in &self.manifest.content.layer {
+            if !seen.insert(layer.name.get_ref()) {
+                let expected = "a name no other layer has";
+                return self.value(self.place(&layer.name), "layer.name", layer.name.get_ref(), expected);
+            }
+        }
+        Ok(())
+    }
+
+    fn service(&self, name: &str, rule: &ServiceRule) -> Result<(), ManifestError> {
+        let table = || self.table(&format!("service.{name}"));
+        let services = &self.manifest.content.service;
+        if name == "agent" {
+            return self.value(table(), "service", name, "another name: `agent` is casque's own service");
+        }
+        for needed in &rule.after {
+            if !services.contains_key(needed.get_ref()) {
+                let names = services.keys().map(String::as_str).filter(|other| *other != name);
+                return Err(ManifestError::UnknownService {
+                    place: self.place(needed),
+                    service: name.to_owned(),
+                    needed: needed.get_ref().clone(),
+                    closest: nearest(needed.get_ref(), names).map(str::to_owned),
+                });
+            }
+        }
+        let switches = [("when", &rule.when), ("unless", &rule.unless)];
+        for (key, setting) in
+            switches.iter().filter_map(|(key, value)| value.as_ref().map(|value| (key, value)))
+        {
+            self.known_setting(&format!("service.{name}.{key}"), setting)?;
+        }
+        for (variable, setting) in &rule.environment_settings {
+            self.known_setting(&format!("service.{name}.environment-settings.{variable}"), setting)?;
+        }
+        match &rule.from {
+            Some(from)
+                if !from.get_ref().starts_with("supervisor:") && !from.get_ref().starts_with("systemd:") =>
+            {
+                let expected = "`supervisor:FILE`, `supervisor:FILE#PROGRAM` or `systemd:UNIT`";
+                return self.value(
+                    self.place(from),
+                    format!("service.{name}.from"),
+                    from.get_ref(),
+                    expected,
+                );
+            }
+            None if rule.command.as_ref().is_none_or(Vec::is_empty) => {
+                let expected = "`from` or `command = [...]`";
+                return self.value(table(), format!("service.{name}"), "a service without either", expected);
+            }
+            _ => {}
+        }
+        if let Some(ready) = &rule.ready
+            && ready.kinds() != 1
+        {
+            let expected = "exactly one of `tcp`, `unix`, `http`, `exec`, `redis`, `mongodb`";
+            return self.value(
+                table(),
+                format!("service.{name}.ready"),
+                &format!("{} of them", ready.kinds()),
+                expected,
+            );
+        }
+        if let Some(signal) = &rule.stop.signal
+            && !SIGNALS.contains(&signal.get_ref().as_str())
+        {
+            let expected = format!("one of {}", SIGNALS.join(", "));
+            return self.value(
+                self.place(signal),
+                format!("service.{name}.stop.signal"),
+                signal.get_ref(),
+                &expected,
+            );
+        }
+        Ok(())
+    }
+
+    fn known_setting(&self, key: &str, setting: &Spanned<String>) -> Result<(), ManifestError> {
+        let known = self.manifest.settings();
+        if known.contains_key(setting.get_ref()) {
+            return Ok(());
+        }
+        Err(ManifestError::UnknownSetting {
+            place: self.place(setting),
+            key: key.to_owned(),
+            setting: setting.get_ref().clone(),
+            closest: nearest(setting.get_ref(), known.keys().map(String::as_str)).map(str::to_owned),
+        })
+    }
+
+    fn front(&self) -> Result<(), ManifestError> {
+        let fronts: Vec<&String> = self
+            .manifest
+            .content
+            .service
+            .iter()
+            .filter(|(_, rule)| rule.front.is_some())
+            .map(|(name, _)| name)
+            .collect();
+        if let [first, second, ..] = fronts[..] {
+            let place = self.table(&format!("service.{second}"));
+            return self.value(
+                place,
+                format!("service.{second}.front"),
+                second,
+                &format!("one front, and `{first}` is it"),
+            );
+        }
+        if let [front] = fronts[..]
+            && self.manifest.content.image.expose.is_empty()
+        {
+            let place = self.table(&format!("service.{front}"));
+            return self.value(
+                place,
+                format!("service.{front}.front"),
+                front,
+                "`[image] expose` to name its ports",
+            );
+        }
+        Ok(())
+    }
+
+    fn cycles(&self) -> Result<(), ManifestError> {
+        let services = &self.manifest.content.service;
+        let after: BTreeMap<&str, Vec<&str>> = services
+            .iter()
+            .map(|(name, rule)| {
+                (name.as_str(), rule.after.iter().map(|needed| needed.get_ref().as_str()).collect())
+            })
+            .collect();
+        let Some(cycle) = stop::find_cycle(&after) else { return Ok(()) };
+        let waits = &services[cycle[0].as_str()].after;
+        let place =
+            waits.iter().find(|needed| needed.get_ref() == &cycle[1]).map(|needed| self.place(needed));
+        Err(ManifestError::Cycle { place: place.expect("the circle follows `after`"), cycle })
+    }
+
+    fn stop_budget(&self) -> Result<(), ManifestError> {
+        let image = &self.manifest.content.image;
+        let budget = image.stop_timeout.milliseconds;
+        stop::timeouts(&self.manifest.content.service, budget).map(drop).map_err(|over| {
+            ManifestError::StopBudget {
+                place: self.table(&format!("service.{}", over.services[0])),
+                services: over.services,
+                needed: over.needed_ms,
+                budget,
+            }
+        })
+    }
+
+    fn data(&self) -> Result<(), ManifestError> {
+        for directory in &self.manifest.content.data.directories {
+            self.absolute("data.directories.path", &directory.path)?;
+            if !directory.path.get_ref().starts_with("/data/") {
+                let place = self.place(&directory.path);
+                return self.value(
+                    place,
+                    "data.directories.path",
+                    directory.path.get_ref(),
+                    "a path under `/data/`",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_setting_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}

@@ -1,0 +1,364 @@
+//! The manifest's shape, as serde reads it. Unknown keys are refused everywhere.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use casque_format::settings::Setting;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::{ManifestError, Place};
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// What comes out.
+    pub image: Image,
+    /// What it stands on.
+    pub base: Base,
+    /// What is put on top, in order.
+    #[serde(default)]
+    pub layer: Vec<LayerStep>,
+    /// What the customer may set.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Setting>,
+    /// What runs.
+    #[serde(default)]
+    pub service: BTreeMap<String, ServiceRule>,
+    /// Users no package makes.
+    #[serde(default)]
+    pub users: BTreeMap<String, User>,
+    /// What lives in the volume.
+    #[serde(default)]
+    pub data: Data,
+}
+
+/// `[image]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Image {
+    /// Repository name, such as `vendor/backend`.
+    pub name: Spanned<String>,
+    /// Version, such as `43.4.4`.
+    pub version: String,
+    /// Tag, `{version}` being replaced.
+    #[serde(default = "default_tag")]
+    pub tag: String,
+    /// TCP ports the front serves.
+    #[serde(default)]
+    pub expose: Vec<u16>,
+    /// What the customer types after `docker exec NAME`.
+    pub command: Spanned<String>,
+    /// Put before each setting's environment name.
+    #[serde(default)]
+    pub env_prefix: String,
+    /// The whole ordered stop.
+    #[serde(default = "default_stop_timeout")]
+    pub stop_timeout: Seconds,
+}
+
+fn default_tag() -> String {
+    "v{version}".to_owned()
+}
+
+fn default_stop_timeout() -> Seconds {
+    Seconds { milliseconds: 9_000 }
+}
+
+/// `[base]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Base {
+    /// The distribution; its archives are known.
+    pub distribution: Distribution,
+    /// Its release, such as `bookworm`.
+    pub suite: String,
+    /// Packages beside the essential ones and `apt`.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// Keyring of the distribution's archives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+    /// Further archives.
+    #[serde(default)]
+    pub archive: Vec<Archive>,
+}
+
+/// A distribution whose archive layout is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distribution {
+    /// Debian: the release, its updates and its security archive.
+    Debian,
+}
+
+/// `[[base.archive]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Archive {
+    /// For messages.
+    pub name: String,
+    /// Base address, the part before `dists/`.
+    pub url: String,
+    /// Suite or codename.
+    pub suite: String,
+    /// Components, such as `main`.
+    pub components: Vec<String>,
+    /// Key file, relative to the manifest.
+    pub signed_by: Spanned<String>,
+}
+
+/// `[[layer]]`: packages, then Python, then copies, then the step.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LayerStep {
+    /// For messages and the image's history.
+    pub name: Spanned<String>,
+    /// Debian packages, `name` or `name=version`.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// A virtual environment.
+    pub python: Option<Python>,
+    /// Files that ship.
+    #[serde(default)]
+    pub copy: Vec<Transfer>,
+    /// Files that are there for the step only.
+    #[serde(default)]
+    pub mount: Vec<Transfer>,
+    /// A shell command line.
+    pub run: Option<String>,
+    /// Debian packages that are there for the step only.
+    #[serde(default)]
+    pub with_packages: Vec<String>,
+    /// The step may reach the network.
+    #[serde(default)]
+    pub network: bool,
+}
+
+/// `python = {...}`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Python {
+    /// Absolute path of the virtual environment in the image.
+    pub venv: String,
+    /// Hash-pinned requirements, relative to the manifest.
+    pub requirements: Spanned<String>,
+}
+
+/// One entry of `copy` or `mount`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// Source, relative to the manifest.
+    pub from: Spanned<String>,
+    /// Absolute path in the image.
+    pub to: Spanned<String>,
+}
+
+/// `[service.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServiceRule {
+    /// `supervisor:FILE`, `supervisor:FILE#PROGRAM` or `systemd:UNIT`.
+    pub from: Option<Spanned<String>>,
+    /// Argument vector; with `from` it replaces the unit's.
+    pub command: Option<Vec<String>>,
+    /// Runs until stopped, or to its end at each start.
+    #[serde(rename = "type")]
+    pub kind: Option<casque_format::run::Kind>,
+    /// User by name.
+    pub user: Option<String>,
+    /// Where it runs.
+    pub working_directory: Option<String>,
+    /// Environment; over the unit's.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Environment variables that take a setting's value: variable to setting.
+    #[serde(default)]
+    pub environment_settings: BTreeMap<String, Spanned<String>>,
+    /// Starts when these are ready.
+    #[serde(default)]
+    pub after: Vec<Spanned<String>>,
+    /// How to tell that it serves.
+    pub ready: Option<ReadyRule>,
+    /// From spawn to ready.
+    pub start_timeout: Option<Seconds>,
+    /// When to start it again.
+    pub restart: Option<casque_format::run::RestartPolicy>,
+    /// How to stop it.
+    #[serde(default)]
+    pub stop: StopRule,
+    /// Whether the container stops when it cannot be kept running.
+    pub critical: Option<bool>,
+    /// Runs only when this setting has a value.
+    pub when: Option<Spanned<String>>,
+    /// Runs only when this setting has no value.
+    pub unless: Option<Spanned<String>>,
+    /// It serves the exposed ports.
+    pub front: Option<Front>,
+}
+
+/// `ready = {...}`: exactly one kind.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadyRule {
+    /// `address:port`.
+    pub tcp: Option<String>,
+    /// Path of a socket.
+    pub unix: Option<String>,
+    /// Address of a page.
+    pub http: Option<String>,
+    /// Argument vector.
+    pub exec: Option<Vec<String>>,
+    /// `address:port`.
+    pub redis: Option<String>,
+    /// `address:port`.
+    pub mongodb: Option<String>,
+}
+
+impl ReadyRule {
+    /// Counts the kinds that are given.
+    pub fn kinds(&self) -> usize {
+        let texts = [&self.tcp, &self.unix, &self.http, &self.redis, &self.mongodb];
+        texts.into_iter().flatten().count() + usize::from(self.exec.is_some())
+    }
+}
+
+/// `stop = {...}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRule {
+    /// Signal name without `SIG`.
+    pub signal: Option<Spanned<String>>,
+    /// Before KILL.
+    pub timeout: Option<Seconds>,
+}
+
+/// `front = {...}`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Front {
+    /// Path that the agent answers.
+    pub status_path: String,
+}
+
+/// `[users.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// User id, and group id of the group of the same name.
+    pub uid: u32,
+    /// Home directory.
+    #[serde(default = "default_home")]
+    pub home: String,
+    /// Log-in shell.
+    #[serde(default = "default_shell")]
+    pub shell: String,
+}
+
+fn default_home() -> String {
+    "/nonexistent".to_owned()
+}
+
+fn default_shell() -> String {
+    "/usr/sbin/nologin".to_owned()
+}
+
+/// `[data]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Directories made at start when they are missing.
+    #[serde(default)]
+    pub directories: Vec<DataDirectory>,
+}
+
+/// One entry of `[data] directories`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataDirectory {
+    /// Absolute path under `/data`.
+    pub path: Spanned<String>,
+    /// User by name; its primary group is the group.
+    pub owner: String,
+    /// Permission bits in octal.
+    #[serde(default = "default_directory_mode")]
+    pub mode: Mode,
+}
+
+fn default_directory_mode() -> Mode {
+    Mode(0o750)
+}
+
+/// Permission bits, written in octal as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Mode(pub u32);
+
+impl TryFrom<String> for Mode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        u32::from_str_radix(&text, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o7777)
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is not a mode in octal such as `0750`"))
+    }
+}
+
+/// A duration, written as `9s`, `2.5s` or `500ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Seconds {
+    /// Its length.
+    pub milliseconds: u64,
+}
+
+impl TryFrom<String> for Seconds {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (number, factor) = match (text.strip_suffix("ms"), text.strip_suffix('s'), text.strip_suffix('m'))
+        {
+            (Some(number), ..) => (number, 1.0),
+            (_, Some(number), _) => (number, 1_000.0),
+            (.., Some(number)) => (number, 60_000.0),
+            _ => ("", 0.0),
+        };
+        match number.parse::<f64>() {
+            Ok(value) if (0.0..1e9).contains(&value) => {
+                Ok(Self { milliseconds: (value * factor).round() as u64 })
+            }
+            _ => Err(format!("`{text}` is not a duration such as `9s`, `500ms` or `2m`")),
+        }
+    }
+}
+
+/// Parses a manifest's text.
+pub(super) fn parse(path: &Path, text: &str) -> Result<File, ManifestError> {
+    toml::from_str(text).map_err(|source| ManifestError::Syntax {
+        place: Place::of(path, text, source.span().map_or(0, |span| span.start)),
+        closest: closest_key(source.message()),
+        source: Box::new(source),
+    })
+}
+
+/// Finds the known key nearest to the unknown one in serde's "unknown field `a`, expected one of `b`, `c`".
+fn closest_key(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    nearest(unknown, quoted).map(str::to_owned)
+}
+
+/// Returns the candidate most like `word`, when one is near enough to be meant.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(word.len()) / 4)
+        .min()
+        .map(|(_, candidate)| candidate)
+}

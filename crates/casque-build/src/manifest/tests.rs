@@ -1,0 +1,95 @@
+use super::*;
+
+const HEAD: &str = r#"[image]
+name = "vendor/notes"
+version = "1.4.0"
+command = "notes"
+[base]
+distribution = "debian"
+suite = "bookworm"
+"#;
+
+/// Reads a manifest made of a plain head and `rest`; returns what the vendor sees on a mistake.
+fn mistake(rest: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    fs_err::write(directory.path().join("casque.toml"), format!("{HEAD}{rest}")).unwrap();
+    let error = Manifest::read(directory.path()).unwrap_err();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text += &format!("\n{cause}");
+        source = cause.source();
+    }
+    if let Some(hint) = error.hint() {
+        text += &format!("\nhint: {hint}");
+    }
+    text.replace(&format!("{}/", directory.path().display()), "")
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_its_line_and_the_nearest_known_one() {
+    insta::assert_snapshot!(mistake("[service.web]\ncomand = [\"web\"]\n"), @r##"
+    cannot read manifest `casque.toml:9`
+    TOML parse error at line 9, column 1
+      |
+    9 | comand = ["web"]
+      | ^^^^^^
+    unknown field `comand`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `after`, `ready`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`
+
+    hint: did you mean `command`?
+    "##);
+}
+
+#[test]
+fn a_wrong_type_is_shown_with_its_line() {
+    insta::assert_snapshot!(mistake("[service.web]\ncommand = \"web --now\"\n"), @r#"
+    cannot read manifest `casque.toml:9`
+    TOML parse error at line 9, column 11
+      |
+    9 | command = "web --now"
+      |           ^^^^^^^^^^^
+    invalid type: string "web --now", expected a sequence
+    "#);
+}
+
+#[test]
+fn an_unknown_service_in_after_is_named_with_the_nearest() {
+    insta::assert_snapshot!(mistake("[service.database]\ncommand = [\"db\"]\n[service.web]\ncommand = [\"web\"]\nafter = [\"databse\"]\n"), @r"
+    casque.toml:12: service `web` needs `databse`, which this manifest does not define
+    hint: did you mean `database`?
+    ");
+}
+
+#[test]
+fn a_dependency_cycle_is_shown_whole() {
+    insta::assert_snapshot!(mistake("[service.a]\ncommand = [\"a\"]\nafter = [\"b\"]\n[service.b]\ncommand = [\"b\"]\nafter = [\"a\"]\n"), @r"
+    casque.toml:10: services wait for each other: `a` -> `b` -> `a`
+    hint: remove one of these from `after`
+    ");
+}
+
+#[test]
+fn a_missing_file_is_named_with_the_line_that_names_it() {
+    insta::assert_snapshot!(mistake("[[layer]]\nname = \"app\"\ncopy = [{ from = \"app\", to = \"/opt/app\" }]\n"), @"casque.toml:10: there is no `app`");
+}
+
+#[test]
+fn stops_that_cannot_fit_are_refused() {
+    insta::assert_snapshot!(mistake("[service.db]\ncommand = [\"db\"]\nstop = { timeout = \"6s\" }\n[service.web]\ncommand = [\"w\"]\nafter = [\"db\"]\nstop = { timeout = \"4s\" }\n"), @r"
+    casque.toml:11: stopping `web` -> `db` in turn may take 10000 ms, the whole stop has 9000 ms
+    hint: lower `stop = { timeout }` of these, or raise `[image] stop-timeout`
+    ");
+}
+
+#[test]
+fn an_unknown_setting_in_unless_is_named_with_the_nearest() {
+    insta::assert_snapshot!(mistake("[settings.mongodb-url]\ntype = \"url\"\ndescription = \"x\"\n[service.db]\ncommand = [\"db\"]\nunless = \"mongo-url\"\n"), @r"
+    casque.toml:13: `service.db.unless` names the setting `mongo-url`, which this manifest does not define
+    hint: did you mean `mongodb-url`?
+    ");
+}
+
+#[test]
+fn a_setting_that_would_hide_the_path_is_refused() {
+    insta::assert_snapshot!(mistake("[settings.path]\ntype = \"string\"\ndescription = \"x\"\n"), @"casque.toml:8: `settings.path` is `PATH`, expected a name that hides nothing: set `[image] env-prefix`");
+}

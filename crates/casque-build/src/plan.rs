@@ -1,0 +1,116 @@
+//! The last layer: the run plan, the templates, the front's includes and the customer's command.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use casque_format::digest::Digest;
+use casque_format::image::{DataDirectory, ImagePlan, Product, VERSION};
+use casque_format::paths;
+use casque_format::run::Identity;
+
+use crate::base;
+use crate::builder::Builder;
+use crate::error::{BuildError, ServiceError};
+use crate::event::Event;
+use crate::identity::Accounts;
+use crate::manifest::Manifest;
+use crate::stage::{Recipe, Stage, digest_of};
+use crate::{front, services, template};
+
+/// The status path of a product without a front.
+const STATUS_PATH: &str = "/status";
+
+impl Builder<'_> {
+    /// Makes the layer that turns a root filesystem into a casque image.
+    pub(crate) fn plan_stage(&self, below: &[Stage]) -> Result<Stage, BuildError> {
+        let recipe = Recipe {
+            name: "plan",
+            created_by: "casque: run plan, templates and command".to_owned(),
+            inputs: self.plan_inputs()?,
+            below,
+            transient: None,
+            ships: true,
+            vendor: false,
+        };
+        self.stage(&recipe, |root| {
+            let plan = self.image_plan(below, root)?;
+            let text = serde_json::to_vec_pretty(&plan).expect("a plan is plain data");
+            let command = format!("usr/bin/{}", plan.product.command);
+            if root.join(&command).symlink_metadata().is_ok() {
+                return Err(BuildError::CommandTaken { path: format!("/{command}") });
+            }
+            let write = || {
+                fs_err::write(root.join(paths::IMAGE_PLAN.trim_start_matches('/')), text)?;
+                fs_err::os::unix::fs::symlink(paths::AGENT, root.join(command))?;
+                let data = root.join(paths::DATA.trim_start_matches('/'));
+                fs_err::create_dir_all(&data)?;
+                // An empty named volume takes this mode: group 0 is what an arbitrary user of an engine has.
+                fs_err::set_permissions(data, Permissions::from_mode(0o775))
+            };
+            write().map_err(BuildError::Root)?;
+            Ok(None)
+        })
+    }
+
+    /// Everything of the manifest that is not in a layer below.
+    fn plan_inputs(&self) -> Result<Digest, BuildError> {
+        let text = fs_err::read_to_string(&self.manifest.path).map_err(BuildError::Root)?;
+        Ok(digest_of(&(text, self.manifest.tag(), &self.manifest.content.image.version)))
+    }
+
+    fn image_plan(&self, below: &[Stage], root: &Path) -> Result<ImagePlan, BuildError> {
+        let manifest = self.manifest;
+        let accounts = Accounts::of_root(root);
+        let mut made = services::services(manifest, root, &accounts)?;
+        for text in made.notes.drain(..) {
+            self.observer.event(&Event::Warning { text });
+        }
+        let agent = accounts.identity(base::AGENT_USER, None).expect("the base has the agent's user");
+        made.services.insert("agent".to_owned(), services::agent(agent.clone()));
+        let front = manifest.content.service.values().find_map(|rule| rule.front.as_ref());
+        let status_path = front.map_or(STATUS_PATH, |front| &front.status_path).to_owned();
+        if front.is_some() {
+            front::add_includes(root, &status_path).map_err(BuildError::Root)?;
+        }
+        let image = &manifest.content.image;
+        let mut plan = ImagePlan {
+            version: VERSION,
+            product: Product {
+                name: image.name.get_ref().clone(),
+                version: image.version.clone(),
+                command: image.command.get_ref().clone(),
+            },
+            expose: image.expose.clone(),
+            services: made.services,
+            settings: manifest.settings(),
+            env_prefix: image.env_prefix.clone(),
+            templates: Vec::new(),
+            data: data_directories(manifest, &accounts)?,
+            agent,
+            stop_budget_ms: image.stop_timeout.milliseconds,
+            status_path,
+        };
+        let vendor = below.iter().filter(|stage| stage.record.vendor).map(|stage| stage.trees[0].as_path());
+        for file in template::find(vendor, root).map_err(BuildError::Root)? {
+            let text = fs_err::read_to_string(root.join(&file)).map_err(BuildError::Root)?;
+            template::judge(&format!("/{}", file.display()), &text, &plan.settings)?;
+            plan.templates.push(template::install(root, &file).map_err(BuildError::Root)?);
+        }
+        Ok(plan)
+    }
+}
+
+fn data_directories(manifest: &Manifest, accounts: &Accounts) -> Result<Vec<DataDirectory>, ServiceError> {
+    let mut directories = Vec::new();
+    for directory in &manifest.content.data.directories {
+        let path = directory.path.get_ref().clone();
+        let Some(Identity { uid, gid, .. }) = accounts.identity(&directory.owner, None) else {
+            let closest =
+                crate::manifest::raw::nearest(&directory.owner, accounts.names()).map(str::to_owned);
+            return Err(ServiceError::UnknownOwner { path, user: directory.owner.clone(), closest });
+        };
+        directories.push(DataDirectory { path, uid, gid, mode: directory.mode.0 });
+    }
+    Ok(directories)
+}

@@ -1,0 +1,219 @@
+//! How a build runs a program: in a root filesystem, with nothing of the host but what is named here.
+
+use std::collections::VecDeque;
+use std::fs::Permissions;
+use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use casque_format::shim::Report;
+use casque_sandbox::{Bind, Exit, FirstProcess, Network, Spec};
+use tempfile::TempDir;
+
+use crate::builder::Builder;
+use crate::error::BuildError;
+use crate::event::Event;
+
+/// Where the stand-ins for the service managers are, first in `PATH`.
+pub(crate) const MANAGERS: &str = "/run/casque-step";
+/// The trusted certificates of a step with a network.
+const CERTIFICATES: &str = "/run/casque-step/certificates.pem";
+/// Commands that the shim answers.
+const STAND_INS: [&str; 4] = ["systemctl", "service", "supervisorctl", "deb-systemd-invoke"];
+const PATH: &str = "/run/casque-step/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How much of a failed program's output is shown.
+const LAST_LINES: usize = 40;
+/// Maintainer scripts ask this before they start anything (Debian policy 9.3.3.1); 101 forbids it.
+const POLICY: &str = "#!/bin/sh\nexit 101\n";
+
+/// A root filesystem made ready for running programs in it.
+pub(crate) struct Confined<'a> {
+    builder: &'a Builder<'a>,
+    root: &'a Path,
+    network: bool,
+    /// Holds `run` and `tmp` of the sandbox, and whatever else is mounted there.
+    directory: TempDir,
+}
+
+impl<'a> Confined<'a> {
+    pub(crate) fn new(builder: &'a Builder<'a>, root: &'a Path, network: bool) -> io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("casque-").tempdir_in(builder.work)?;
+        let confined = Self { builder, root, network, directory };
+        confined.prepare()?;
+        Ok(confined)
+    }
+
+    /// Returns a directory of the host for what is mounted besides.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        let inside = |path: &str| self.directory().join(path.trim_start_matches('/'));
+        let bin = inside(MANAGERS).join("bin");
+        for directory in [bin.clone(), inside("/tmp"), inside("/run/lock"), inside("/run/systemd/system")] {
+            fs_err::create_dir_all(directory)?;
+        }
+        fs_err::set_permissions(inside("/tmp"), Permissions::from_mode(0o1777))?;
+        fs_err::set_permissions(inside("/run/lock"), Permissions::from_mode(0o1777))?;
+        fs_err::copy(&self.builder.programs.shim, inside(MANAGERS).join("casque-shim"))?;
+        for name in STAND_INS {
+            fs_err::os::unix::fs::symlink("../casque-shim", bin.join(name))?;
+        }
+        fs_err::write(inside("hosts"), "127.0.0.1 localhost build\n::1 localhost\n")?;
+        if let (true, Some(bundle)) = (self.network, &self.builder.reach.ca_bundle) {
+            fs_err::copy(bundle, inside(CERTIFICATES))?;
+        }
+        Ok(())
+    }
+
+    /// Runs `command` to its end, its output as events; `layer` is for messages.
+    pub(crate) fn run(&self, layer: &str, command: &[&str]) -> Result<(), BuildError> {
+        let policy = Policy::put(self.root).map_err(BuildError::Root)?;
+        let mut show = |line: &str| self.show(line);
+        self.each_line(layer, command, Vec::new(), FirstProcess::Reaper, &mut show)?;
+        policy.remove().map_err(BuildError::Root)
+    }
+
+    /// Runs the shim, which is the first process itself and has its own answer to maintainer scripts.
+    pub(crate) fn run_step(&self, layer: &str, command: &[&str], binds: Vec<Bind>) -> Result<(), BuildError> {
+        self.each_line(layer, command, binds, FirstProcess::Command, &mut |line| self.show(line))
+    }
+
+    /// Runs `command` to its end and returns what it printed.
+    pub(crate) fn lines(&self, layer: &str, command: &[&str]) -> Result<Vec<String>, BuildError> {
+        let mut lines = Vec::new();
+        let mut take = |line: &str| lines.push(line.to_owned());
+        self.each_line(layer, command, Vec::new(), FirstProcess::Reaper, &mut take)?;
+        Ok(lines)
+    }
+
+    fn show(&self, line: &str) {
+        self.builder.observer.event(&Event::Output { line: line.to_owned() });
+    }
+
+    fn each_line(
+        &self,
+        layer: &str,
+        command: &[&str],
+        binds: Vec<Bind>,
+        first_process: FirstProcess,
+        take: &mut dyn FnMut(&str),
+    ) -> Result<(), BuildError> {
+        let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+        let mut spec = Spec::new(self.root, command);
+        spec.binds = self.binds(binds).map_err(BuildError::Root)?;
+        spec.network = if self.network { Network::Host } else { Network::None };
+        spec.hostname = "build".to_owned();
+        spec.environment = self.environment();
+        spec.first_process = first_process;
+
+        let (reader, writer) = io::pipe().map_err(BuildError::Root)?;
+        let errors = writer.try_clone().map_err(BuildError::Root)?;
+        let sandbox = &self.builder.sandbox;
+        let mut running = sandbox.spawn(&spec, writer.into(), errors.into())?;
+        let mut last = VecDeque::new();
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = String::from_utf8_lossy(&line.map_err(BuildError::Root)?).trim_end().to_owned();
+            if last.len() == LAST_LINES {
+                last.pop_front();
+            }
+            take(&line);
+            last.push_back(line);
+        }
+        let exit = running.wait()?;
+        if exit.success() {
+            return Ok(());
+        }
+        let how = match exit {
+            Exit::Code(code) => format!("exited with {code}"),
+            Exit::Signal(signal) => format!("was killed by signal {signal}"),
+        };
+        Err(BuildError::Step { layer: layer.to_owned(), how, last: last.into() })
+    }
+
+    fn binds(&self, further: Vec<Bind>) -> io::Result<Vec<Bind>> {
+        let bind = |from: &str, to: &str| Bind {
+            from: self.directory().join(from),
+            to: PathBuf::from(to),
+            read_only: false,
+        };
+        let mut binds = vec![bind("run", "/run"), bind("tmp", "/tmp"), bind("hosts", "/etc/hosts")];
+        if self.network {
+            let resolver = Path::new("/etc/resolv.conf");
+            if resolver.exists() {
+                let to = resolver.to_owned();
+                binds.push(Bind { from: resolver.to_owned(), to, read_only: true });
+            }
+            // Debian packages are verified again by apt in the step, Python ones by the hashes of the requirements.
+            let archives = self.builder.cache.downloads("apt");
+            fs_err::create_dir_all(archives.join("partial"))?;
+            binds.push(Bind { from: archives, to: "/var/cache/apt/archives".into(), read_only: false });
+            fs_err::create_dir_all(self.directory().join("run/casque-step/pip"))?;
+            let pip = self.builder.cache.downloads("pip");
+            binds.push(Bind { from: pip, to: Path::new(MANAGERS).join("pip"), read_only: false });
+        }
+        binds.extend(further);
+        Ok(binds)
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let epoch = self.builder.epoch.to_string();
+        let mut environment = vec![
+            ("PATH", PATH),
+            ("HOME", "/root"),
+            ("USER", "root"),
+            ("LOGNAME", "root"),
+            ("LANG", "C.UTF-8"),
+            ("LC_ALL", "C.UTF-8"),
+            ("TZ", "UTC"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+            ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+            // What is thrown away when it fails need not be flushed to the disk.
+            ("DPKG_FORCE", "unsafe-io"),
+            ("PYTHONHASHSEED", "0"),
+            ("SOURCE_DATE_EPOCH", &epoch),
+        ];
+        if self.network {
+            environment.push(("PIP_CACHE_DIR", "/run/casque-step/pip"));
+            let variables = &self.builder.reach.variables;
+            environment.extend(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            if self.builder.reach.ca_bundle.is_some() {
+                let names = ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+                environment.extend(names.map(|name| (name, CERTIFICATES)));
+            }
+        }
+        environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Returns what the shim saw of services.
+    pub(crate) fn report(&self) -> io::Result<Report> {
+        let path = self.directory().join("run/casque-step/state/report.json");
+        let report = serde_json::from_slice(&fs_err::read(path)?)?;
+        Ok(report)
+    }
+}
+
+/// `policy-rc.d`, there while programs run.
+struct Policy {
+    path: PathBuf,
+    /// The vendor's own stays as it is.
+    ours: bool,
+}
+
+impl Policy {
+    fn put(root: &Path) -> io::Result<Self> {
+        let path = root.join("usr/sbin/policy-rc.d");
+        let ours = path.symlink_metadata().is_err();
+        if ours {
+            fs_err::write(&path, POLICY)?;
+            fs_err::set_permissions(&path, Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { path, ours })
+    }
+
+    fn remove(self) -> io::Result<()> {
+        let still_ours = self.ours && fs_err::read(&self.path).is_ok_and(|text| text == POLICY.as_bytes());
+        if still_ours { fs_err::remove_file(self.path) } else { Ok(()) }
+    }
+}
