@@ -1,0 +1,1 @@
+//! Python distributions: hash-pinned requirements, download, wheels unpacked into a virtual environment.

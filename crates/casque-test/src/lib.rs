@@ -1,0 +1,1 @@
+//! Whole-product tests, their environment and small fake programs.

@@ -1,0 +1,11 @@
+//! One file per command: its arguments, and what it does.
+
+pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod exec;
+pub(crate) mod fetch;
+pub(crate) mod inspect;
+pub(crate) mod lock;
+pub(crate) mod logs;
+pub(crate) mod run;
+pub(crate) mod stop;

@@ -1,0 +1,140 @@
+//! `casque inspect`: what is in an image, without an engine.
+
+use std::path::{Path, PathBuf};
+
+use casque_format::image::ImagePlan;
+use casque_format::paths;
+use casque_image::read::{Archive, ReadError};
+use clap::Args;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::{ExitCode, Failure};
+use crate::ui::megabytes;
+
+/// More than any run plan or dpkg database has.
+const LARGEST: u64 = 256 << 20;
+
+/// Show layers, packages, settings and services of an image
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// An image archive, or a directory in OCI layout
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Contents {
+    names: Vec<String>,
+    image_id: String,
+    layers: Vec<Layer>,
+    packages: Vec<Package>,
+    /// None when casque did not build the image.
+    plan: Option<ImagePlan>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    created_by: String,
+    diff_id: String,
+    size: u64,
+}
+
+#[derive(Serialize)]
+struct Package {
+    name: String,
+    version: String,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let contents = read(&arguments.image).map_err(|error| {
+        let what = format!("cannot inspect `{}`", arguments.image.display());
+        let damaged = matches!(error, ReadError::Damaged { .. } | ReadError::Truncated { .. });
+        let code = if damaged { ExitCode::Trust } else { ExitCode::Manifest };
+        Failure::new(what, &error).judged(code, None)
+    })?;
+    if arguments.json {
+        context.ui.line(&serde_json::to_string_pretty(&contents).expect("contents are plain data"));
+    } else {
+        contents.lines().iter().for_each(|line| context.ui.line(line));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Contents, ReadError> {
+    let archive = Archive::open(path)?;
+    let tree = archive.tree()?;
+    let status = tree.read(Path::new("var/lib/dpkg/status"), LARGEST)?.unwrap_or_default();
+    let plan = tree.read(Path::new(paths::IMAGE_PLAN.trim_start_matches('/')), LARGEST)?;
+    let layer = |layer: &casque_image::read::ReadLayer| Layer {
+        created_by: layer.created_by.clone().unwrap_or_default(),
+        diff_id: layer.diff_id.oci(),
+        size: layer.size,
+    };
+    Ok(Contents {
+        names: archive.names().to_vec(),
+        image_id: archive.image_id().oci(),
+        layers: archive.layers().iter().map(layer).collect(),
+        packages: packages(&String::from_utf8_lossy(&status)),
+        plan: plan.and_then(|text| serde_json::from_slice(&text).ok()),
+    })
+}
+
+/// Returns the installed packages of dpkg's database, sorted by name.
+fn packages(status: &str) -> Vec<Package> {
+    let field = |stanza: &str, name: &str| {
+        stanza.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+    };
+    let mut packages: Vec<Package> = status
+        .split("\n\n")
+        .filter(|stanza| field(stanza, "Status:").is_some_and(|status| status.ends_with(" installed")))
+        .filter_map(|stanza| {
+            Some(Package { name: field(stanza, "Package:")?, version: field(stanza, "Version:")? })
+        })
+        .collect();
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    packages
+}
+
+impl Contents {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{}  {}", self.names.join(" "), self.image_id), String::new()];
+        lines.push(format!("layers: {}", self.layers.len()));
+        for layer in &self.layers {
+            let digest = layer.diff_id.trim_start_matches("sha256:");
+            lines.push(format!("  {:.12}  {:>9}  {}", digest, megabytes(layer.size), layer.created_by));
+        }
+        if let Some(plan) = &self.plan {
+            lines.extend([String::new(), format!("services: {}", plan.services.len())]);
+            for (name, service) in &plan.services {
+                let user = service.service.user.as_ref().map_or("root", |user| &user.name);
+                lines.push(format!("  {name:16}  {user:10}  {}", service.service.command.join(" ")));
+            }
+            lines.extend([String::new(), format!("settings: {}", plan.settings.len())]);
+            for (name, setting) in &plan.settings {
+                lines.push(format!("  {name:24}  {}", setting.description));
+            }
+        }
+        lines.extend([String::new(), format!("packages: {}", self.packages.len())]);
+        lines.extend(self.packages.iter().map(|package| format!("  {} {}", package.name, package.version)));
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_those_that_dpkg_calls_installed() {
+        let status = "Package: b\nStatus: install ok installed\nVersion: 2\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: a\nStatus: install ok installed\nVersion: 1:1-1\n";
+        let found: Vec<_> =
+            packages(status).into_iter().map(|package| (package.name, package.version)).collect();
+        assert_eq!(found, [("a".to_owned(), "1:1-1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+    }
+}

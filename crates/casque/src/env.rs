@@ -1,0 +1,66 @@
+//! The only place that reads the environment.
+
+use std::env;
+use std::path::PathBuf;
+
+/// What the environment says.
+#[derive(Debug, Clone)]
+pub(crate) struct Environment {
+    /// `CASQUE_CACHE`, or `casque` under `XDG_CACHE_HOME`, or under `~/.cache`.
+    pub(crate) cache: PathBuf,
+    /// `CASQUE_STATE`, or `casque` under `XDG_STATE_HOME`, or under `~/.local/state`.
+    pub(crate) state: PathBuf,
+    /// `CASQUE_MIRROR`: used in place of the distribution's own archive address.
+    pub(crate) mirror: Option<String>,
+    /// `SSL_CERT_FILE`: certificates trusted beside none other, for downloads and for steps with a network.
+    pub(crate) ca_bundle: Option<PathBuf>,
+    /// `https_proxy` or `http_proxy`, in either case.
+    pub(crate) proxy: Option<String>,
+    /// `PIP_INDEX_URL`.
+    pub(crate) python_index: Option<String>,
+    /// Variables a step with a network gets: proxies and Python indexes.
+    pub(crate) step_variables: Vec<(String, String)>,
+    /// `SOURCE_DATE_EPOCH`, seconds since 1970.
+    pub(crate) source_date_epoch: Option<String>,
+    /// `NO_COLOR` is set and not empty.
+    pub(crate) no_color: bool,
+}
+
+/// Passed on to a step with a network: how this place reaches it.
+const STEP_VARIABLES: [&str; 9] = [
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+];
+
+impl Environment {
+    /// Reads the process's environment.
+    pub(crate) fn read() -> Self {
+        let text = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = path("HOME").unwrap_or_else(|| PathBuf::from("/"));
+        let below =
+            |name: &str, default: &str| path(name).unwrap_or_else(|| home.join(default)).join("casque");
+        let proxy = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"].into_iter().find_map(text);
+        Self {
+            cache: path("CASQUE_CACHE").unwrap_or_else(|| below("XDG_CACHE_HOME", ".cache")),
+            state: path("CASQUE_STATE").unwrap_or_else(|| below("XDG_STATE_HOME", ".local/state")),
+            mirror: text("CASQUE_MIRROR"),
+            ca_bundle: path("SSL_CERT_FILE"),
+            proxy,
+            python_index: text("PIP_INDEX_URL"),
+            step_variables: STEP_VARIABLES
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
+                .collect(),
+            source_date_epoch: text("SOURCE_DATE_EPOCH"),
+            no_color: text("NO_COLOR").is_some(),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The vendor's command line.
+
+mod cli;
+mod commands;
+mod context;
+mod env;
+mod error;
+mod run;
+mod ui;
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use casque_sandbox::{Helper, Sandbox};
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::env::Environment;
+use crate::error::Failure;
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    if let Some(code) = casque_sandbox::helper_main() {
+        return code;
+    }
+    let cli = Cli::parse();
+    let context = Context {
+        environment: Environment::read(),
+        ui: Ui::new(cli.events_as_json()),
+        sandbox: Sandbox::new(Helper::this_program()),
+        now: SystemTime::now(),
+        program: std::env::current_exe().unwrap_or_default(),
+        cache: cli.cache,
+    };
+    match carry_out(&cli.command, &context) {
+        Ok(code) => code,
+        Err(failure) => {
+            context.ui.error(&failure);
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Check(arguments) => commands::check::run(arguments, context).map(done),
+        Command::Lock(arguments) => commands::lock::run(arguments, context).map(done),
+        Command::Fetch(arguments) => commands::fetch::run(arguments, context).map(done),
+        Command::Build(arguments) => commands::build::run(arguments, context).map(done),
+        Command::Inspect(arguments) => commands::inspect::run(arguments, context).map(done),
+        Command::Run(arguments) => commands::run::run(arguments, context),
+        Command::Stop(arguments) => commands::stop::run(arguments, context),
+        Command::Exec(arguments) => commands::exec::run(arguments, context),
+        Command::Logs(arguments) => commands::logs::run(arguments, context).map(done),
+    }
+}

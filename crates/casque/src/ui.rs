@@ -1,0 +1,106 @@
+//! The only place that prints. What was asked for goes to stdout, everything else to stderr.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one place that prints")]
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use casque_build::{Event, Observer};
+use casque_fetch::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How the program talks to its user.
+pub(crate) struct Ui {
+    bar: ProgressBar,
+    json: bool,
+    /// Written whole, so that lines of parallel work do not mix.
+    out: Mutex<()>,
+}
+
+impl Ui {
+    /// Makes a bar when stderr is a terminal, and prints events as JSON lines when asked.
+    pub(crate) fn new(json: bool) -> Self {
+        let bar = match std::io::stderr().is_terminal() && !json {
+            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            false => ProgressBar::hidden(),
+        };
+        Self { bar, json, out: Mutex::new(()) }
+    }
+
+    /// Prints what was asked for.
+    pub(crate) fn line(&self, text: &str) {
+        let _whole = self.out.lock();
+        self.bar.suspend(|| {
+            let mut out = std::io::stdout().lock();
+            // A reader that went away, as `head` does, is no error of ours.
+            let _ = writeln!(out, "{text}");
+        });
+    }
+
+    /// Says something beside it.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.json {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
+    }
+
+    /// Shows an error in its one shape: what, why, what to do.
+    pub(crate) fn error(&self, error: &crate::error::Failure) {
+        self.bar.finish_and_clear();
+        eprintln!("{error}");
+    }
+}
+
+impl Observer for Ui {
+    fn event(&self, event: &Event) {
+        if self.json {
+            match serde_json::to_string(event) {
+                Ok(line) => self.line(&line),
+                Err(error) => eprintln!("cannot write an event: {error}"),
+            }
+            return;
+        }
+        match event {
+            Event::Layer { name } => self.note(&format!("layer {name}")),
+            Event::Cached { name } => self.note(&format!("layer {name}: unchanged")),
+            Event::Work { what } => self.note(&format!("  {what}")),
+            Event::Output { line } => self.note(&format!("  | {line}")),
+            Event::Done { name, bytes, milliseconds } => {
+                let seconds = Duration::from_millis(*milliseconds).as_secs_f64();
+                self.note(&format!("layer {name}: {} in {seconds:.1} s", megabytes(*bytes)));
+            }
+            Event::Warning { text } => self.note(&format!("warning: {text}")),
+        }
+    }
+}
+
+impl Progress for Ui {
+    fn expect(&self, files: usize, bytes: u64) {
+        if files == 0 {
+            return;
+        }
+        self.note(&format!("  downloading {files} files, {}", megabytes(bytes)));
+        self.bar.reset();
+        self.bar.set_length(bytes);
+        let template = "  {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
+        self.bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    fn discard(&self, bytes: u64) {
+        self.bar.dec(bytes);
+    }
+
+    fn done(&self, label: &str) {
+        self.bar.set_message(label.to_owned());
+    }
+}
+
+/// Returns a size for people, in units of a million bytes.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
