@@ -1,0 +1,1 @@
+"""The application's own tests; what needs a database is in production.sh."""
