@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Every test there is, from the cheapest to the whole product on real engines. Stops at the first that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+    printf '\n== %s\n' "$*"
+    "$@"
+}
+
+scripts() {
+    shellcheck tests/*.sh demo/*.sh bench/*.sh .ci/run
+}
+
+rust() {
+    cargo test --locked --workspace
+}
+
+# Each says what it did and removes what it made.
+main() {
+    step scripts
+    step rust
+    step make --no-print-directory build
+    step make --no-print-directory -C examples/backend test
+    step make --no-print-directory -C examples/backend test-production
+    step demo/image.sh
+    step tests/same-bytes.sh
+    step tests/removed-package.sh
+    step tests/five-commands.sh --engine docker
+    step tests/five-commands.sh --engine podman
+    step tests/five-commands.sh --engine none
+    step tests/page.sh --engine docker
+    step tests/mail.sh --engine docker
+    step tests/demo.sh --engine docker
+    step tests/demo.sh --engine none
+    printf '\npassed: everything\n'
+}
+
+main "$@"
