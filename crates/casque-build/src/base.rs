@@ -18,8 +18,6 @@ use crate::stage::{Recipe, Stage, digest_of};
 pub(crate) const AGENT_USER: &str = "casque";
 /// Neither adduser (from 100 up) nor useradd (from 999 down) comes here by itself.
 const AGENT_ID: u32 = 899;
-/// Files that engines mount over; a root filesystem without them would get them in a layer of its own.
-const MOUNT_POINTS: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 
 impl Builder<'_> {
     /// Makes the distribution's root filesystem.
@@ -42,11 +40,6 @@ impl Builder<'_> {
                 add_users(root, &users)?;
                 for (path, text) in &sources {
                     fs_err::write(root.join(path), text)?;
-                }
-                for path in MOUNT_POINTS.map(|path| root.join(path)) {
-                    if !path.exists() {
-                        fs_err::write(path, "")?;
-                    }
                 }
                 // The first start of a system makes its own.
                 fs_err::write(root.join("etc/machine-id"), "")

@@ -91,7 +91,9 @@ impl Builder<'_> {
         let programs =
             programs.map(|program| (program.name.as_str(), format!("supervisor:{}", program.file)));
         for (name, from) in units.chain(programs) {
-            if named(&from) || named(&format!("{from}#{name}")) {
+            // Its programs are services of their own.
+            let supervised = name == "supervisor" && declared.iter().any(|known| known.starts_with("supervisor:"));
+            if supervised || named(&from) || named(&format!("{from}#{name}")) {
                 continue;
             }
             let text = format!(

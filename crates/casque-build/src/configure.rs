@@ -9,6 +9,8 @@ use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::sandbox::Confined;
 
+/// Files that sandboxes and engines mount over, whatever they hold.
+const MOUNT_POINTS: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 /// Packages being decompressed at a time.
 const THREADS: usize = 2;
 
@@ -70,6 +72,9 @@ impl Builder<'_> {
             // Nothing runs in an empty root: here the scripts that belong before unpacking come after it.
             prepare_root(root, ARCHITECTURE)?;
             unpack(root, &debs, THREADS)?;
+            for path in MOUNT_POINTS {
+                fs_err::write(root.join(path), "").map_err(BuildError::Root)?;
+            }
         } else {
             add_control(root, &debs)?;
         }

@@ -2,9 +2,10 @@
 
 mod file;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use casque_debian::{Archive, Control, Keyring, Package, Pin, PinnedArchive, load_archives};
+use casque_debian::{Archive, Control, Keyring, Package, Pin, PinnedArchive, Universe, load_archives};
 use casque_fetch::{Network, Progress, fetch_all};
 use time::OffsetDateTime;
 
@@ -93,6 +94,15 @@ pub fn fetch(
     fetch_all(network, &cache.store()?, &files, PARALLEL, progress).map(drop).map_err(file::superseded)
 }
 
+/// Returns what every Debian system has: what is essential or of the priority `required` (Debian policy 2.5, 3.8).
+fn minimal(universe: &Universe) -> BTreeSet<&str> {
+    let required = universe.packages().iter().filter(|package| package.control.priority == "required");
+    let essential = universe.essential();
+    let names = essential.into_iter().chain(required).map(|package| package.control.name.as_str());
+    // Merging `/usr` is for systems that are not; `usr-is-merged` stands in for it.
+    names.filter(|name| *name != "usrmerge").collect()
+}
+
 impl Request<'_> {
     fn work(&self, what: &str) {
         self.observer.event(&Event::Work { what: what.to_owned() });
@@ -114,8 +124,7 @@ impl Request<'_> {
             let mut wanted: Vec<_> =
                 demand.wanted.iter().map(|text| casque_debian::Request::parse(text)).collect();
             if demand.layer == file::BASE {
-                let essential = universe.essential().into_iter().map(|package| package.control.name.as_str());
-                wanted.extend(essential.map(casque_debian::Request::parse));
+                wanted.extend(minimal(universe).into_iter().map(casque_debian::Request::parse));
             }
             let installed = shipped.clone();
             let chosen = casque_debian::resolve(universe, &installed, &wanted)?;

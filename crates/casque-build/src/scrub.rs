@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Files and directories that go, relative to the root.
 const REMOVED: [&str; 22] = [
@@ -53,6 +54,12 @@ pub(crate) fn scrub(root: &Path) -> io::Result<()> {
         for entry in fs_err::read_dir(&directory)? {
             remove(&entry?.path())?;
         }
+    }
+    // Ansible and others take the time of this directory for that of the last update.
+    let lists = root.join("var/lib/apt/lists");
+    if lists.is_dir() {
+        let file = fs_err::File::open(&lists)?;
+        file.file().set_modified(SystemTime::UNIX_EPOCH)?;
     }
     for path in TRUNCATED.map(|path| root.join(path)) {
         if path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {

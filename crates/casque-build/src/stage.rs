@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::scrub::scrub;
 
 /// Part of every key: a change in how stages are made must change it.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 /// A finished stage.
 #[derive(Debug, Clone)]

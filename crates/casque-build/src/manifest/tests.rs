@@ -1,3 +1,5 @@
+//! What a vendor sees who made a mistake in the manifest.
+
 use super::*;
 
 const HEAD: &str = r#"[image]
