@@ -58,7 +58,9 @@ impl Builder<'_> {
             if !layer.packages.is_empty() {
                 stages.push(self.packages_stage(layer, &stages)?);
             }
-            //PYTHON-STAGE
+            if let Some(python) = &layer.python {
+                stages.push(self.python_stage(layer, python, &stages)?);
+            }
             if !layer.copy.is_empty() {
                 stages.push(self.copy_stage(layer, &stages)?);
             }
@@ -92,7 +94,8 @@ impl Builder<'_> {
             programs.map(|program| (program.name.as_str(), format!("supervisor:{}", program.file)));
         for (name, from) in units.chain(programs) {
             // Its programs are services of their own.
-            let supervised = name == "supervisor" && declared.iter().any(|known| known.starts_with("supervisor:"));
+            let supervised =
+                name == "supervisor" && declared.iter().any(|known| known.starts_with("supervisor:"));
             if supervised || named(&from) || named(&format!("{from}#{name}")) {
                 continue;
             }

@@ -10,6 +10,7 @@ use casque_fetch::FetchError;
 use casque_format::marks::MarkError;
 use casque_image::archive::ArchiveError as OutputError;
 use casque_image::layer::LayerError;
+use casque_python::PythonError;
 use casque_units::UnitError;
 use thiserror::Error;
 
@@ -53,6 +54,15 @@ pub enum BuildError {
     /// A package's relations cannot be read.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// A Python requirement or distribution is wrong.
+    #[error(transparent)]
+    Python(#[from] PythonError),
+    /// A layer has Python distributions and no Python.
+    #[error("layer `{layer}` has Python distributions, and the image has no Python")]
+    NoPython {
+        /// The layer.
+        layer: String,
+    },
     /// A file could not be downloaded.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -268,6 +278,10 @@ impl BuildError {
                 Some(format!("add the file's quoting, such as `@casque{{{setting}|json}}`"))
             }
             Self::Sandbox(error) => error.hint(),
+            Self::Python(error) => error.hint(),
+            Self::NoPython { .. } => {
+                Some("add `python3` (or `python3-venv`, for scripts that call pip) to `packages`".to_owned())
+            }
             Self::Resolve(ResolveError::UnknownPackage { similar, .. }) if !similar.is_empty() => {
                 Some(format!("did you mean `{}`?", similar.join("` or `")))
             }
@@ -296,7 +310,8 @@ impl BuildError {
             Self::Manifest(_) | Self::Lock(_) | Self::Service(_) | Self::Mark(_) | Self::Source(_) => {
                 ErrorClass::Manifest
             }
-            Self::Name(_) | Self::CommandTaken { .. } => ErrorClass::Manifest,
+            Self::Name(_) | Self::CommandTaken { .. } | Self::NoPython { .. } => ErrorClass::Manifest,
+            Self::Python(error) => class_of_python(error),
             Self::Archive(error) => match &error.reason {
                 ArchiveReason::Release(_) => ErrorClass::Trust,
                 ArchiveReason::Fetch(error) => class_of_fetch(error),
@@ -317,6 +332,21 @@ fn class_of_fetch(error: &FetchError) -> ErrorClass {
         FetchError::HashMismatch { .. } | FetchError::SizeMismatch { .. } => ErrorClass::Trust,
         FetchError::Disk(_) => ErrorClass::Unexpected,
         _ => ErrorClass::Network,
+    }
+}
+
+fn class_of_python(error: &PythonError) -> ErrorClass {
+    match error {
+        PythonError::Index { source, .. } => class_of_fetch(source),
+        PythonError::Page { .. } => ErrorClass::Network,
+        PythonError::NoProject { .. }
+        | PythonError::NoFile { .. }
+        | PythonError::NoWheel { .. }
+        | PythonError::Missing { .. } => ErrorClass::Resolve,
+        PythonError::Requirement { .. } | PythonError::Twice { .. } | PythonError::Marker { .. } => {
+            ErrorClass::Manifest
+        }
+        _ => ErrorClass::Unexpected,
     }
 }
 

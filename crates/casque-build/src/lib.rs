@@ -5,7 +5,7 @@
 //! | [`manifest`] | reads and checks `casque.toml` |
 //! | [`lock`] | decides and downloads what a build takes from elsewhere |
 //! | `builder`, `stage`, `cache` | make the stages of an image, each once |
-//! | `base`, `packages`, `copy`, `step`, `plan` | the kinds of stages |
+//! | `base`, `packages`, `python`, `copy`, `step`, `plan` | the kinds of stages |
 //! | `image` | puts their layers together |
 //!
 //! It prints nothing and reads neither the environment nor the clock: a program hands these in.
@@ -25,6 +25,7 @@ pub mod lock;
 pub mod manifest;
 mod packages;
 mod plan;
+mod python;
 mod sandbox;
 mod scrub;
 mod services;

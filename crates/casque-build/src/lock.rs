@@ -1,6 +1,7 @@
 //! Locking and fetching: what a build takes from elsewhere is decided once, and then only ever downloaded.
 
 mod file;
+mod python;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use casque_fetch::{Network, Progress, fetch_all};
 use time::OffsetDateTime;
 
 pub use file::{Lockfile, PackageSet, Purpose};
+pub use python::PythonSet;
 
 use crate::cache::Cache;
 use crate::configure::ARCHITECTURE;
@@ -66,10 +68,10 @@ pub fn lock(request: &Request<'_>) -> Result<Lockfile, BuildError> {
         match Lockfile::read(request.path) {
             Ok(lock) => match lock.fits(request.manifest, request.path) {
                 Ok(()) => return Ok(lock),
-                Err(reason @ LockError::Stale { .. }) => {
-                    request.work(&format!("{reason}, so it is made anew"))
+                Err(BuildError::Lock(reason @ LockError::Stale { .. })) => {
+                    request.work(&format!("{reason}, so it is made anew"));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             },
             Err(LockError::Missing { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -145,7 +147,7 @@ impl Request<'_> {
         }
         lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
         lock.packages.dedup_by(|a, b| a.name == b.name);
-        //PYTHON-LOCK
+        lock.python = self.pin_python(&lock)?;
         Ok(lock)
     }
 

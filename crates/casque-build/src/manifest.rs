@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use casque_format::settings::{Kind, Setting};
 
 pub use error::{ManifestError, Place};
-pub use raw::{Distribution, Front, LayerStep, ReadyRule, ServiceRule};
+pub use raw::{Distribution, Front, LayerStep, Python, ReadyRule, ServiceRule};
 
 /// A manifest that passed every check that needs no archive and no root filesystem.
 #[derive(Debug, Clone)]

@@ -8,6 +8,8 @@ use crate::manifest::ServiceRule;
 
 /// What a service gets when nothing is said and there is time enough, milliseconds.
 const USUAL_MS: u64 = 2_500;
+/// PID 1 keeps this much of the budget for strays, for the last lines and for its own exit, milliseconds.
+const RESERVED_MS: u64 = 500;
 /// Less than this is no chance to stop cleanly, milliseconds.
 const LEAST_MS: u64 = 250;
 
@@ -20,7 +22,8 @@ pub(crate) struct OverBudget {
     pub(crate) needed_ms: u64,
 }
 
-/// Returns each service's stop timeout in milliseconds, such that every chain of stops fits into `budget_ms`.
+/// Returns each service's stop timeout in milliseconds, such that every chain of stops fits into `budget_ms`
+/// less what PID 1 needs itself.
 ///
 /// A service stops before those it comes `after`, so time adds up along `after`. Services without a timeout of
 /// their own share what the others on the fullest chain leave.
@@ -41,6 +44,7 @@ pub(crate) fn timeouts(
             .map(|name| longest_chain(services, name, &|name| given(name).unwrap_or(unset)))
             .max_by_key(|(needed, _)| *needed)
     };
+    let budget_ms = budget_ms.saturating_sub(RESERVED_MS);
     let mut share = USUAL_MS;
     while let Some((needed_ms, chain)) = sum(share) {
         if needed_ms <= budget_ms {
@@ -122,7 +126,7 @@ mod tests {
         ]);
         let timeouts = timeouts(&services, 9_000).unwrap();
         assert_eq!(timeouts["db"], 6_000);
-        assert_eq!([timeouts["web"], timeouts["front"], timeouts["lone"]], [1_500; 3]);
+        assert_eq!([timeouts["web"], timeouts["front"], timeouts["lone"]], [1_250; 3]);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
 
 pub mod control;
+#[cfg(feature = "digest")]
 pub mod digest;
 pub mod image;
 pub mod marks;

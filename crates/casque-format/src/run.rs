@@ -16,7 +16,7 @@ pub struct RunPlan {
     pub version: u32,
     /// What the image is.
     pub product: Product,
-    /// TCP ports opened once, on IPv4 and where it exists IPv6.
+    /// TCP ports opened once, on every IPv4 address.
     pub listen: Vec<u16>,
     /// Services by name. `after` names only services of this plan.
     pub services: BTreeMap<String, Service>,

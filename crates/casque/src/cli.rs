@@ -8,7 +8,7 @@ use crate::commands;
 
 /// Turn a backend made of several services into one container image
 #[derive(Debug, Parser)]
-#[command(name = "casque", version, about, disable_help_subcommand = true)]
+#[command(name = "casque", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// Keep downloads and layers in this directory [default: $CASQUE_CACHE, or casque in the user's cache]
     #[arg(long, global = true, value_name = "DIR")]
@@ -49,3 +49,6 @@ pub(crate) struct Project {
     #[arg(long, value_name = "FILE")]
     pub(crate) lockfile: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,6 @@ pub(crate) struct Environment {
     pub(crate) step_variables: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub(crate) source_date_epoch: Option<String>,
-    /// `NO_COLOR` is set and not empty.
-    pub(crate) no_color: bool,
 }
 
 /// Passed on to a step with a network: how this place reaches it.
@@ -60,7 +58,6 @@ impl Environment {
                 .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
                 .collect(),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
-            no_color: text("NO_COLOR").is_some(),
         }
     }
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use casque_debian::{Pin, PinnedArchive};
 use casque_fetch::{FetchError, Wanted};
+use casque_python::PinnedDistribution;
 use serde::{Deserialize, Serialize};
 
+use super::python::{self, PythonSet};
 use crate::error::{BuildError, LockError};
 use crate::manifest::{Distribution, Manifest};
 
@@ -25,6 +27,9 @@ pub struct Lockfile {
     /// What each layer asks for and what that comes to.
     #[serde(default, rename = "set")]
     pub sets: Vec<PackageSet>,
+    /// Python distributions by layer.
+    #[serde(default, rename = "python")]
+    pub python: Vec<PythonSet>,
     /// Every package, sorted by name.
     #[serde(default, rename = "package")]
     pub packages: Vec<Pin>,
@@ -85,7 +90,7 @@ pub(super) fn demands(manifest: &Manifest) -> Vec<Demand> {
 
 impl Lockfile {
     pub(super) fn new(archives: Vec<PinnedArchive>) -> Self {
-        Self { version: VERSION, archives, sets: Vec::new(), packages: Vec::new() }
+        Self { version: VERSION, archives, sets: Vec::new(), python: Vec::new(), packages: Vec::new() }
     }
 
     /// Reads the lock at `path`.
@@ -106,6 +111,16 @@ impl Lockfile {
             return Err(LockError::Version { path: path.to_owned(), version: only.version, known: VERSION });
         }
         toml::from_str(&text).map_err(syntax)
+    }
+
+    /// Reads the lock at `path`, which has to be one of `manifest`.
+    ///
+    /// # Errors
+    /// Those of [`Lockfile::read`] and [`Lockfile::fits`].
+    pub fn of(manifest: &Manifest, path: &Path) -> Result<Self, BuildError> {
+        let lock = Self::read(path)?;
+        lock.fits(manifest, path)?;
+        Ok(lock)
     }
 
     /// Writes the lock to `path`, whole or not at all.
@@ -130,31 +145,37 @@ impl Lockfile {
     ///
     /// # Errors
     /// What the manifest asks for differs from what was locked.
-    pub fn fits(&self, manifest: &Manifest, path: &Path) -> Result<(), LockError> {
+    pub fn fits(&self, manifest: &Manifest, path: &Path) -> Result<(), BuildError> {
         let stale = |what: String| LockError::Stale { path: path.to_owned(), what };
         let base = &manifest.content.base;
         let Distribution::Debian = base.distribution;
         if self.archives.first().is_none_or(|archive| archive.suite != base.suite) {
-            return Err(stale(format!("the suite `{}`", base.suite)));
+            return Err(stale(format!("the suite `{}`", base.suite)).into());
         }
         let further = self.archives.iter().rev().take(base.archive.len()).rev();
         let same = further.zip(&base.archive).all(|(locked, named)| {
             (&locked.url, &locked.suite, &locked.components) == (&named.url, &named.suite, &named.components)
         });
         if !same || self.archives.len() < base.archive.len() {
-            return Err(stale("an archive of `[[base.archive]]`".to_owned()));
+            return Err(stale("an archive of `[[base.archive]]`".to_owned()).into());
         }
         let demands = demands(manifest);
         for demand in &demands {
             let set = self.set(&demand.layer, demand.purpose);
             if set.is_none_or(|set| set.wanted != demand.wanted) {
-                return Err(stale(format!("what layer `{}` asks for", demand.layer)));
+                return Err(stale(format!("what layer `{}` asks for", demand.layer)).into());
             }
         }
         if self.sets.len() != demands.len() {
-            return Err(stale("the layers".to_owned()));
+            return Err(stale("the layers".to_owned()).into());
         }
-        //PYTHON-FITS
+        for requirements in python::requirements(manifest)? {
+            let layer = requirements.layer;
+            let set = self.python.iter().find(|set| set.layer == layer);
+            if set.is_none_or(|set| set.requirements != requirements.digest) {
+                return Err(stale(format!("the Python requirements of layer `{layer}`")).into());
+            }
+        }
         Ok(())
     }
 
@@ -171,7 +192,9 @@ impl Lockfile {
 
     /// Returns every file, with the addresses to try.
     pub(super) fn files(&self) -> Vec<Wanted> {
-        self.packages.iter().map(Pin::wanted).collect()
+        let distributions = self.python.iter().flat_map(|set| &set.distributions);
+        let distributions = distributions.map(PinnedDistribution::wanted);
+        self.packages.iter().map(Pin::wanted).chain(distributions).collect()
     }
 
     /// Returns the newest time that one of the archives was published, seconds since 1970.

@@ -87,7 +87,7 @@ pub enum ManifestError {
     },
     /// The stops that follow each other take longer than the whole stop may.
     #[error(
-        "{place}: stopping {} in turn may take {} ms, the whole stop has {budget} ms",
+        "{place}: stopping {} in turn may take {} ms, of the whole stop's {budget} ms they have all but 500",
         chain(services),
         needed
     )]

@@ -78,7 +78,7 @@ fn a_missing_file_is_named_with_the_line_that_names_it() {
 #[test]
 fn stops_that_cannot_fit_are_refused() {
     insta::assert_snapshot!(mistake("[service.db]\ncommand = [\"db\"]\nstop = { timeout = \"6s\" }\n[service.web]\ncommand = [\"w\"]\nafter = [\"db\"]\nstop = { timeout = \"4s\" }\n"), @r"
-    casque.toml:11: stopping `web` -> `db` in turn may take 10000 ms, the whole stop has 9000 ms
+    casque.toml:11: stopping `web` -> `db` in turn may take 10000 ms, of the whole stop's 9000 ms they have all but 500
     hint: lower `stop = { timeout }` of these, or raise `[image] stop-timeout`
     ");
 }

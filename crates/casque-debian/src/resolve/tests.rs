@@ -1,3 +1,5 @@
+//! Which packages are chosen, and what is said when none can be.
+
 use super::*;
 use crate::stanza::Stanza;
 use crate::universe::tests::universe;

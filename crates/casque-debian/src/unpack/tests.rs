@@ -1,3 +1,5 @@
+//! What packages made here become in a root directory.
+
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use fs_err as fs;

@@ -1,3 +1,5 @@
+//! Signatures made here, good and bad.
+
 use pgp::composed::{
     ArmorOptions, KeyType, SecretKeyParamsBuilder, SignedKeyDetails, SignedPublicKey, SignedPublicSubKey,
     SignedSecretKey, SubkeyParamsBuilder,

@@ -1,3 +1,5 @@
+//! Which texts are names of images.
+
 use super::*;
 
 fn name(text: &str) -> Result<ImageName, String> {

@@ -1,3 +1,5 @@
+//! What is written is read again, and foreign tars are read as their writers meant them.
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! The bytes of a tar, header by header.
+
 use std::collections::BTreeMap;
 
 use super::*;

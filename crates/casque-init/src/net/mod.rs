@@ -4,7 +4,7 @@ mod sys;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 pub(crate) use self::sys::{connect, connect_result, peer_uid};
@@ -36,23 +36,16 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// Opens each port on IPv4, and on IPv6 where the container has it.
+/// Opens each port, on every IPv4 address.
+///
+/// Not on IPv6: whoever serves a port has to take over every socket of it, and a front that listens on IPv4 alone would
+/// leave the other one open with nobody behind it. Engines forward to IPv4.
 pub(crate) fn listen(ports: &[u16]) -> Result<Vec<OwnedFd>, ListenError> {
-    let mut sockets = Vec::new();
-    for &port in ports {
-        let error = |source| ListenError { port, source };
-        sockets.push(sys::listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).map_err(error)?);
-        match sys::listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
-            Ok(socket) => sockets.push(socket),
-            Err(source) if means_no_ipv6(&source) => {}
-            Err(source) => return Err(error(source)),
-        }
-    }
-    Ok(sockets)
-}
-
-fn means_no_ipv6(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT))
+    let open = |&port: &u16| {
+        sys::listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+            .map_err(|source| ListenError { port, source })
+    };
+    ports.iter().map(open).collect()
 }
 
 #[cfg(test)]

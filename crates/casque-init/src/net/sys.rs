@@ -85,14 +85,11 @@ impl Address {
     }
 }
 
-/// Opens a listening socket; IPv6 alone when the address is of that kind.
+/// Opens a listening socket.
 pub(super) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     let address = Address::ip(address);
     let socket = address.socket()?;
     set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
-    if address.family == libc::AF_INET6 {
-        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
-    }
     let (pointer, length) = address.pointer();
     // SAFETY: `pointer` is valid for `length` bytes while `address` lives.
     unsafe {
@@ -105,7 +102,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
 fn set_option(socket: &OwnedFd, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     let size = size_of_val(&on) as libc::socklen_t;
-    // SAFETY: the value is an int, as both options want, and lives through the call.
+    // SAFETY: the value is an int, as the option wants, and lives through the call.
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), size) })
         .map(drop)
 }

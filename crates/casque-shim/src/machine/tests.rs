@@ -1,3 +1,5 @@
+//! What a unit does next, event by event.
+
 use super::*;
 
 fn secs(seconds: u64) -> Duration {

@@ -1,3 +1,5 @@
+//! A step as a whole: services start, are reported and stop in order.
+
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 

@@ -1,3 +1,5 @@
+//! `supervisorctl`, compared with the words of the real one.
+
 use crate::test_step::TestStep;
 
 /// Replaces what changes from run to run: process numbers and uptimes.

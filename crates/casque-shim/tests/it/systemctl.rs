@@ -1,3 +1,5 @@
+//! `systemctl`, compared with the words of the real one.
+
 use std::path::Path;
 
 use crate::test_step::TestStep;

@@ -1,3 +1,5 @@
+//! Configuration files of supervisor, and the services they become.
+
 use super::*;
 
 fn source(text: &str) -> SourceFile {

@@ -1,3 +1,5 @@
+//! Unit files, and the services they become.
+
 use std::collections::BTreeMap;
 
 use casque_format::run::{Kind, RestartPolicy, Stop};

@@ -57,9 +57,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 
     let path = context.lockfile(&arguments.project, &manifest);
     let locked = match arguments.locked {
-        true => Lockfile::read(&path)
-            .and_then(|locked| locked.fits(&manifest, &path).map(|()| locked))
-            .map_err(|error| failed(error.into()))?,
+        true => Lockfile::of(&manifest, &path).map_err(failed)?,
         false => context.lock(&manifest, &path, lock::Update::WhenStale).map_err(failed)?,
     };
     let output = arguments.output.clone().unwrap_or_else(|| default_output(&manifest));

@@ -20,8 +20,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let failed = |error: BuildError| Failure::new(&what, &error);
     let manifest = Manifest::read(&arguments.project.directory).map_err(|error| failed(error.into()))?;
     let path = context.lockfile(&arguments.project, &manifest);
-    let locked = Lockfile::read(&path).and_then(|locked| locked.fits(&manifest, &path).map(|()| locked));
-    let locked = locked.map_err(|error| failed(error.into()))?;
+    let locked = Lockfile::of(&manifest, &path).map_err(failed)?;
     let network = context.network().map_err(failed)?;
     let cache = context.cache().map_err(failed)?;
     lock::fetch(&locked, &network, &cache, &context.ui).map_err(failed)

@@ -1,0 +1,155 @@
+//! Choosing among files, and asking an index that runs in the test.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use casque_fetch::NetworkSettings;
+
+use super::*;
+use crate::{Marker, PythonVersion};
+
+const BOOKWORM: Target = Target { python: PythonVersion { major: 3, minor: 11, patch: 2 }, glibc_minor: 36 };
+
+fn file(filename: &str) -> File {
+    File {
+        filename: filename.to_owned(),
+        url: format!("https://files.example.com/{filename}"),
+        sha256: Digest::of(filename.as_bytes()),
+        size: None,
+        requires_python: None,
+    }
+}
+
+fn requirement(name: &str, version: &str, files: &[&str]) -> Requirement {
+    Requirement {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        hashes: files.iter().map(|filename| Digest::of(filename.as_bytes())).collect(),
+        marker: None,
+        line: 1,
+    }
+}
+
+fn chosen(requirement: &Requirement, files: &[File]) -> Result<String, String> {
+    choose(requirement, files, BOOKWORM, &supported(BOOKWORM))
+        .map(|pinned| pinned.filename)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_best_wheel_with_a_pinned_hash_is_chosen() {
+    let names = [
+        "a_b-1.0.tar.gz",
+        "a_b-1.0-py3-none-any.whl",
+        "a_b-1.0-cp311-cp311-manylinux_2_17_x86_64.whl",
+        "a_b-1.0-2-cp311-cp311-manylinux_2_17_x86_64.whl",
+        "a_b-1.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+    ];
+    let files = names.map(file);
+    assert_eq!(chosen(&requirement("a-b", "1.0", &names), &files), Ok(names[4].to_owned()));
+    assert_eq!(chosen(&requirement("a-b", "1.0.0", &names[..4]), &files), Ok(names[3].to_owned()));
+    assert_eq!(chosen(&requirement("a-b", "1.0", &names[..2]), &files), Ok(names[1].to_owned()));
+}
+
+#[test]
+fn a_requirement_without_a_wheel_names_what_there_is() {
+    let names =
+        ["a-1.tar.gz", "a-1-cp311-cp311-musllinux_1_2_x86_64.whl", "a-1-cp312-cp312-win32.whl", "a-2.zip"];
+    let files = names.map(file);
+    assert_eq!(
+        chosen(&requirement("a", "1", &names), &files).unwrap_err(),
+        "`a==1` has no wheel for CPython 3.11 on Linux x86_64 with glibc 2.36 among its hashes, only \
+         `a-1-cp311-cp311-musllinux_1_2_x86_64.whl`, `a-1-cp312-cp312-win32.whl`, `a-1.tar.gz` and 1 more"
+    );
+    assert_eq!(
+        chosen(&requirement("a", "1", &["elsewhere"]), &files).unwrap_err(),
+        "the package index has no file of `a==1` with one of its hashes"
+    );
+}
+
+#[test]
+fn a_hash_of_another_version_or_another_python_does_not_count() {
+    let other = file("a-2-py3-none-any.whl");
+    assert!(chosen(&requirement("a", "1", &["a-2-py3-none-any.whl"]), &[other]).is_err());
+    let newer = File { requires_python: Some(">=3.12".to_owned()), ..file("a-1-py3-none-any.whl") };
+    assert!(chosen(&requirement("a", "1", &["a-1-py3-none-any.whl"]), &[newer]).is_err());
+}
+
+#[test]
+fn markers_decide_which_requirements_apply() {
+    let marked = |marker: &str, line| Requirement {
+        marker: Some(Marker::parse(marker).unwrap()),
+        line,
+        ..requirement("a", "1", &[])
+    };
+    let requirements = [marked("python_version < '3.11'", 1), marked("python_version >= '3.11'", 2)];
+    assert_eq!(applicable(&requirements, BOOKWORM).unwrap()["a"].line, 2);
+    let requirements = [marked("python_version >= '3'", 1), marked("python_version >= '3.11'", 2)];
+    assert_eq!(
+        applicable(&requirements, BOOKWORM).unwrap_err().to_string(),
+        "`a` is required twice, in lines 1 and 2"
+    );
+    let error = applicable(&[marked("python_version < 'x'", 1)], BOOKWORM).unwrap_err();
+    assert_eq!(error.to_string(), "cannot tell whether `a==1` is wanted");
+}
+
+#[test]
+fn an_index_is_asked_and_pins_are_sorted() {
+    let pages = ["a-1-py3-none-any.whl", "b-1-py3-none-any.whl"];
+    let index = index(pages.to_vec());
+    let network = Network::new(&NetworkSettings::default()).unwrap();
+    let requirements = [requirement("b", "1", &pages), requirement("a", "1", &pages)];
+    let pinned = lock(&network, &index, &requirements, BOOKWORM).unwrap();
+    assert_eq!(
+        pinned[0],
+        PinnedDistribution {
+            name: "a".to_owned(),
+            version: "1".to_owned(),
+            filename: pages[0].to_owned(),
+            url: format!("{index}/a/{}", pages[0]),
+            size: None,
+            sha256: Digest::of(pages[0].as_bytes()),
+        }
+    );
+    assert_eq!(pinned[1].name, "b");
+    assert_eq!(pinned[0].wanted().label, "a 1");
+
+    // Whichever is asked first, the first by name is the one that is reported.
+    let unknown = [requirement("d", "1", &pages), requirement("c", "1", &pages)];
+    let error = lock(&network, &index, &unknown, BOOKWORM).unwrap_err();
+    assert_eq!(error.to_string(), format!("the package index `{index}/` has no project `c`"));
+}
+
+/// Serves an index page for each wheel under the first letter of its name, until the test ends.
+fn index(wheels: Vec<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut request = String::new();
+            reader.read_line(&mut request).unwrap();
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let project = request.split(['/', ' ']).nth(3).unwrap_or_default();
+            let (status, body) = match wheels.iter().find(|wheel| wheel.split('-').next() == Some(project)) {
+                Some(wheel) => {
+                    let digest = Digest::of(wheel.as_bytes());
+                    ("200 OK", format!("<a href=\"{wheel}#sha256={digest}\">{wheel}</a>"))
+                }
+                None => ("404 Not Found", String::new()),
+            };
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    format!("http://{address}/simple")
+}

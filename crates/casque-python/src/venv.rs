@@ -1,0 +1,195 @@
+//! Virtual environments, made as `python3 -m venv` makes them and without running it.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::install::{install, installed};
+use crate::tree::{Tree, Written, digest_of, in_the_way};
+use crate::wheel::Wheel;
+use crate::{PinnedDistribution, PythonError, PythonVersion, Target};
+use casque_format::digest::Digest;
+
+/// Where Debian's `python3-venv` keeps the wheels that a new environment begins with.
+const SEEDS: &str = "usr/share/python-wheels";
+
+/// As many links as Linux follows in one path.
+const MOST_LINKS: usize = 40;
+
+/// A virtual environment in a root filesystem.
+#[derive(Debug, Clone, Copy)]
+pub struct Venv<'a> {
+    /// The root filesystem.
+    pub root: &'a Path,
+    /// Where it is in there, such as `/opt/backend/venv`.
+    pub path: &'a str,
+    /// The Python it belongs to, in there: `/usr/bin/python3`.
+    pub interpreter: &'a str,
+    /// What it and its libraries run on.
+    pub target: Target,
+    /// The time that its files get, in seconds since 1970.
+    pub epoch: i64,
+}
+
+impl Venv<'_> {
+    /// Makes the environment without pip. One that is there already is completed.
+    pub fn make(&self) -> Result<(), PythonError> {
+        let inside = self.inside()?;
+        let executable = self.executable()?;
+        let PythonVersion { major, minor, .. } = self.target.python;
+        let mut tree = Tree::new(self.root);
+        let own = format!("python{major}.{minor}");
+        tree.directory(&inside.join("bin"))?;
+        tree.directory(&self.site_packages(&inside))?;
+        tree.directory(&inside.join("include").join(&own))?;
+        tree.link(&inside.join("lib64"), "lib")?;
+        tree.link(&inside.join("bin/python3"), self.interpreter)?;
+        tree.link(&inside.join("bin/python"), "python3")?;
+        tree.link(&inside.join("bin").join(&own), "python3")?;
+        let (home, _) = self.interpreter.rsplit_once('/').expect("an interpreter is checked to be absolute");
+        let configuration = format!(
+            "home = {home}\ninclude-system-site-packages = false\nversion = {}\nexecutable = {executable}\n\
+             command = {} -m venv --without-pip {}\n",
+            self.target.python, self.interpreter, self.path
+        );
+        let place = inside.join("pyvenv.cfg");
+        if let Written::Occupied = tree.file(&place, &mut configuration.as_bytes(), 0o644)?
+            && digest_of(&self.root.join(&place))? != Some(Digest::of(configuration.as_bytes()))
+        {
+            return Err(in_the_way(&place));
+        }
+        tree.settle(&inside, self.epoch)
+    }
+
+    /// Installs pip and what comes with it, when the root filesystem has the wheels for it, and says whether it has.
+    ///
+    /// `bin/activate` is written with it or not at all: Ansible takes it for the sign of a complete environment, makes
+    /// one anew where it is missing, and gives up where it is there without pip.
+    pub fn seed(&self) -> Result<bool, PythonError> {
+        let inside = self.inside()?;
+        if installed(&self.root.join(self.site_packages(&inside)))?.contains_key("pip") {
+            return Ok(true);
+        }
+        let directory = self.root.join(SEEDS);
+        let mut wheels = Vec::new();
+        if directory.is_dir() {
+            for entry in fs::read_dir(&directory).map_err(PythonError::Disk)? {
+                let path = entry.map_err(PythonError::Disk)?.path();
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                if (name.starts_with("pip-") || name.starts_with("setuptools-")) && name.ends_with(".whl") {
+                    wheels.push(path);
+                }
+            }
+        }
+        wheels.sort();
+        if !wheels
+            .iter()
+            .any(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"pip-")))
+        {
+            return Ok(false);
+        }
+        let wheels = wheels.iter().map(|path| Wheel::open(path)).collect::<Result<Vec<_>, _>>()?;
+        install(self, &inside, wheels)?;
+        let mut tree = Tree::new(self.root);
+        let place = inside.join("bin/activate");
+        let activate = activate(self.path);
+        if let Written::Occupied = tree.file(&place, &mut activate.as_bytes(), 0o644)? {
+            return Err(in_the_way(&place));
+        }
+        tree.settle(&inside, self.epoch)?;
+        Ok(true)
+    }
+
+    /// Unpacks wheels into the environment, which [`Venv::make`] made. Each comes with the path of its file.
+    ///
+    /// What a wheel says it needs must be there afterwards.
+    pub fn install(&self, wheels: &[(PinnedDistribution, PathBuf)]) -> Result<(), PythonError> {
+        let inside = self.inside()?;
+        let wheels =
+            wheels.iter().map(|(pin, path)| Wheel::open_pinned(pin, path)).collect::<Result<Vec<_>, _>>()?;
+        install(self, &inside, wheels)?;
+        Tree::new(self.root).settle(&inside, self.epoch)
+    }
+
+    /// Returns the command that compiles the libraries, to be run in the root filesystem.
+    ///
+    /// The compiled files name their sources by content, never by time, and are not judged at each start. Files that do
+    /// not compile are left alone, as pip does: libraries ship templates and sources for other versions.
+    pub fn compile_command(&self) -> Vec<String> {
+        const PROGRAM: &str = "import compileall, py_compile, sys\n\
+            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH\n\
+            compileall.compile_dir(sys.argv[1], maxlevels=100, quiet=2, invalidation_mode=mode)\n";
+        let python = format!("{}/bin/python3", self.path);
+        let libraries = format!("{}/lib", self.path);
+        [&python, "-I", "-c", PROGRAM, &libraries].map(str::to_owned).to_vec()
+    }
+
+    /// Returns the directory of libraries, relative to the root.
+    pub(crate) fn site_packages(&self, inside: &Path) -> PathBuf {
+        let PythonVersion { major, minor, .. } = self.target.python;
+        inside.join(format!("lib/python{major}.{minor}/site-packages"))
+    }
+
+    /// Returns the environment's place relative to the root.
+    fn inside(&self) -> Result<PathBuf, PythonError> {
+        let refuse = || PythonError::Place { path: self.path.to_owned() };
+        let inside = self.path.strip_prefix('/').ok_or_else(refuse)?;
+        let is_plain = |part: &str| {
+            !matches!(part, "" | "." | "..")
+                && !part.contains(|symbol: char| symbol.is_control() || "\"'\\$`:".contains(symbol))
+        };
+        if inside.split('/').all(is_plain) { Ok(inside.into()) } else { Err(refuse()) }
+    }
+
+    /// Returns what the interpreter is when links are followed as in the root filesystem.
+    fn executable(&self) -> Result<String, PythonError> {
+        let missing = || PythonError::NoInterpreter { path: self.interpreter.to_owned() };
+        let mut path = PathBuf::from(self.interpreter.strip_prefix('/').ok_or_else(missing)?);
+        for _ in 0..MOST_LINKS {
+            let located = self.root.join(&path);
+            let metadata = fs::symlink_metadata(&located).map_err(|_| missing())?;
+            if metadata.is_file() {
+                return Ok(format!("/{}", path.display()));
+            }
+            if !metadata.is_symlink() {
+                return Err(missing());
+            }
+            let target = fs::read_link(&located).map_err(PythonError::Disk)?;
+            path = match target.strip_prefix("/") {
+                Ok(absolute) => absolute.to_owned(),
+                Err(_) => path.with_file_name(target),
+            };
+        }
+        Err(missing())
+    }
+}
+
+/// Returns a script that, read by a shell, puts the environment first; `deactivate` undoes it.
+fn activate(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    format!(
+        r#"# Read this file with ". bin/activate"; do not run it.
+deactivate () {{
+    if [ -n "${{CASQUE_OLD_PATH+set}}" ]; then PATH=$CASQUE_OLD_PATH; export PATH; fi
+    if [ -n "${{CASQUE_OLD_PS1+set}}" ]; then PS1=$CASQUE_OLD_PS1; fi
+    if [ -n "${{CASQUE_OLD_PYTHONHOME+set}}" ]; then PYTHONHOME=$CASQUE_OLD_PYTHONHOME; export PYTHONHOME; fi
+    unset CASQUE_OLD_PATH CASQUE_OLD_PS1 CASQUE_OLD_PYTHONHOME VIRTUAL_ENV VIRTUAL_ENV_PROMPT
+    hash -r 2>/dev/null || true
+    if [ "${{1:-}}" != again ]; then unset -f deactivate; fi
+}}
+deactivate again
+VIRTUAL_ENV="{path}"
+VIRTUAL_ENV_PROMPT="({name}) "
+export VIRTUAL_ENV VIRTUAL_ENV_PROMPT
+CASQUE_OLD_PATH=$PATH
+PATH="$VIRTUAL_ENV/bin:$PATH"
+export PATH
+if [ -n "${{PYTHONHOME:-}}" ]; then CASQUE_OLD_PYTHONHOME=$PYTHONHOME; unset PYTHONHOME; fi
+if [ -z "${{VIRTUAL_ENV_DISABLE_PROMPT:-}}" ] && [ -n "${{PS1:-}}" ]; then
+    CASQUE_OLD_PS1=$PS1
+    PS1="$VIRTUAL_ENV_PROMPT$PS1"
+fi
+hash -r 2>/dev/null || true
+"#
+    )
+}
