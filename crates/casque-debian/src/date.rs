@@ -8,6 +8,8 @@ const ARCHIVE: StaticFormatDescription = format_description!(
     "[weekday repr:short], [day padding:none] [month repr:short] [year] [hour padding:none]:[minute]:[second]"
 );
 const SNAPSHOT: StaticFormatDescription = format_description!("[year][month][day]T[hour][minute][second]Z");
+const READABLE: StaticFormatDescription =
+    format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
 
 /// Parses `Sat, 09 Aug 2025 09:35:36 UTC`.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
@@ -30,6 +32,11 @@ pub(crate) fn from_timestamp(seconds: u64) -> OffsetDateTime {
 /// Returns the form in snapshot addresses, `20250809T093536Z`.
 pub(crate) fn snapshot(moment: OffsetDateTime) -> String {
     moment.format(SNAPSHOT).expect("a moment in UTC has all parts of the snapshot form")
+}
+
+/// Returns the form for people, `2025-08-09 09:35:36 UTC`.
+pub(crate) fn readable(moment: OffsetDateTime) -> String {
+    moment.format(READABLE).expect("a moment in UTC has all parts of the readable form")
 }
 
 #[cfg(test)]

@@ -65,13 +65,13 @@ pub enum ReleaseError {
         line: String,
     },
     /// It was good for a time that is over; an attacker may be replaying it.
-    #[error("the archive's metadata expired on {since}")]
+    #[error("the archive's metadata expired on {}", date::readable(*since))]
     Expired {
         /// Since when.
         since: OffsetDateTime,
     },
     /// It is from the future; our clock or the archive's is wrong.
-    #[error("the archive's metadata is from {date}, which is in the future")]
+    #[error("the archive's metadata is from {}, which is in the future", date::readable(*date))]
     Future {
         /// When it says it was made.
         date: OffsetDateTime,

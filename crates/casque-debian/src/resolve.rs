@@ -54,7 +54,7 @@ pub enum ResolveError {
         similar: Vec<String>,
     },
     /// Archives have the package, in other versions.
-    #[error("no archive has `{name}` in version {wanted}, only {}", available.join(", "))]
+    #[error("no archive has `{name}` in version `{wanted}`, only {}", list(available, ", "))]
     UnknownVersion {
         /// What was asked for.
         name: String,
@@ -64,7 +64,7 @@ pub enum ResolveError {
         available: Vec<String>,
     },
     /// Several packages provide the name and none has it.
-    #[error("`{name}` is not a package, but provided by {}", providers.join(", "))]
+    #[error("`{name}` is not a package, but provided by {}", list(providers, ", "))]
     Virtual {
         /// What was asked for.
         name: String,
@@ -72,7 +72,7 @@ pub enum ResolveError {
         providers: Vec<String>,
     },
     /// A dependency cannot be met.
-    #[error("{} -> {wanted} is not available{}", chain.join(" -> "), available(available_version.as_ref()))]
+    #[error("{} -> `{wanted}` is not available{}", list(chain, " -> "), available(available_version.as_ref()))]
     Unsatisfiable {
         /// The packages that lead to it, what was asked for first.
         chain: Vec<String>,
@@ -82,7 +82,7 @@ pub enum ResolveError {
         available_version: Option<Version>,
     },
     /// Two packages cannot be installed together.
-    #[error("{} conflicts with {}", left.join(" -> "), right.join(" -> "))]
+    #[error("{} conflicts with {}", list(left, " -> "), list(right, " -> "))]
     Conflict {
         /// How the one that says so was reached.
         left: Vec<String>,
@@ -94,8 +94,12 @@ pub enum ResolveError {
     Control(ControlError),
 }
 
+fn list(names: &[String], between: &str) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(between)
+}
+
 fn available(version: Option<&Version>) -> String {
-    version.map(|version| format!(", there is {version}")).unwrap_or_default()
+    version.map(|version| format!(", there is `{version}`")).unwrap_or_default()
 }
 
 /// Chooses what has to be installed beside `installed` so that everything in `wanted` is there.

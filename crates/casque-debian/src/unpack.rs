@@ -25,8 +25,8 @@ pub use database::installed_packages;
 #[derive(Debug, Error)]
 pub enum UnpackError {
     /// The root could not be written or read; the path is in the message.
-    #[error(transparent)]
-    Disk(io::Error),
+    #[error("cannot write the root filesystem")]
+    Disk(#[source] io::Error),
     /// A package file cannot be read.
     #[error("cannot read package `{package}`")]
     Deb {

@@ -94,8 +94,8 @@ pub enum FetchError {
     #[error("no address is known")]
     NoUrl,
     /// The store could not be read or written; the path is in the message.
-    #[error(transparent)]
-    Disk(io::Error),
+    #[error("cannot use the store of downloads")]
+    Disk(#[source] io::Error),
     /// One of several files could not be had.
     #[error("cannot fetch `{label}`")]
     File {
@@ -135,9 +135,10 @@ impl FetchError {
     /// Ranks errors by how much they tell: of several addresses, the most telling failure is the one to report.
     pub(crate) fn weight(&self) -> u8 {
         match self {
-            Self::NotFound { .. } => 0,
-            Self::Url { .. } => 1,
-            Self::Connect { .. } => 2,
+            Self::Url { .. } => 0,
+            Self::Connect { .. } => 1,
+            // One server that answered knows more than another that could not be asked.
+            Self::NotFound { .. } => 2,
             Self::Status { .. } => 3,
             Self::Truncated { .. } => 4,
             _ => 5,

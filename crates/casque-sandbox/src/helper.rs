@@ -114,16 +114,8 @@ impl First {
     /// Waits for its end; follows orders until then, and kills it when nobody gives any more.
     fn watch(&self, mut orders: BufReader<UnixStream>) -> io::Result<Exit> {
         loop {
-            let ended = {
-                let mut both =
-                    [PollFd::new(&self.handle, PollFlags::IN), PollFd::new(orders.get_ref(), PollFlags::IN)];
-                match poll(&mut both, None) {
-                    Err(Errno::INTR) => continue,
-                    other => other?,
-                };
-                !both[0].revents().is_empty()
-            };
-            if ended {
+            // An order that came together with the last one is in the buffer, and poll would not tell of it.
+            if orders.buffer().is_empty() && self.ends_before(orders.get_ref())? {
                 return self.reap();
             }
             let mut line = String::new();
@@ -134,6 +126,18 @@ impl First {
                     pidfd_send_signal(&self.handle, Signal::KILL)?;
                     return self.reap();
                 }
+            }
+        }
+    }
+
+    /// Waits for its end or an order, and tells whether it was its end.
+    fn ends_before(&self, orders: &UnixStream) -> io::Result<bool> {
+        loop {
+            let mut both = [PollFd::new(&self.handle, PollFlags::IN), PollFd::new(orders, PollFlags::IN)];
+            match poll(&mut both, None) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Ok(!both[0].revents().is_empty()),
             }
         }
     }

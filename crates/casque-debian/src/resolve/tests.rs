@@ -62,7 +62,7 @@ fn a_version_can_be_asked_for() {
     let all = universe(&["Package: a\nVersion: 1", "Package: a\nVersion: 2\nDepends: b", "Package: b"]);
     assert_eq!(names(&all, &[], &["a"]).unwrap(), ["a=2", "b=1"]);
     assert_eq!(names(&all, &[], &["a=1"]).unwrap(), ["a=1"]);
-    assert_eq!(names(&all, &[], &["a=3"]).unwrap_err(), "no archive has `a` in version 3, only 2, 1");
+    assert_eq!(names(&all, &[], &["a=3"]).unwrap_err(), "no archive has `a` in version `3`, only `2`, `1`");
 }
 
 #[test]
@@ -91,14 +91,20 @@ fn a_virtual_name_is_taken_when_there_is_no_choice() {
     let one = universe(&["Package: gawk\nProvides: awk"]);
     assert_eq!(names(&one, &[], &["awk"]).unwrap(), ["gawk=1"]);
     let two = universe(&["Package: mawk\nProvides: awk", "Package: gawk\nProvides: awk"]);
-    assert_eq!(names(&two, &[], &["awk"]).unwrap_err(), "`awk` is not a package, but provided by gawk, mawk");
+    assert_eq!(
+        names(&two, &[], &["awk"]).unwrap_err(),
+        "`awk` is not a package, but provided by `gawk`, `mawk`"
+    );
 }
 
 #[test]
 fn a_missing_dependency_is_shown_with_the_way_to_it() {
     let all =
         universe(&["Package: a\nDepends: b", "Package: b\nDepends: c (>= 2)", "Package: c\nVersion: 1.0"]);
-    assert_eq!(names(&all, &[], &["a"]).unwrap_err(), "a -> b -> c (>= 2) is not available, there is 1.0");
+    assert_eq!(
+        names(&all, &[], &["a"]).unwrap_err(),
+        "`a` -> `b` -> `c (>= 2)` is not available, there is `1.0`"
+    );
 }
 
 #[test]
@@ -109,11 +115,11 @@ fn a_conflict_is_shown_with_both_ways() {
         "Package: x\nConflicts: mail\nProvides: mail",
         "Package: y\nProvides: mail",
     ]);
-    assert_eq!(names(&all, &[], &["a", "b"]).unwrap_err(), "b -> y conflicts with a -> x");
+    assert_eq!(names(&all, &[], &["a", "b"]).unwrap_err(), "`b` -> `y` conflicts with `a` -> `x`");
     let all = universe(&["Package: a\nBreaks: b (<< 2)", "Package: b"]);
-    assert_eq!(names(&all, &[], &["a", "b"]).unwrap_err(), "a conflicts with b");
+    assert_eq!(names(&all, &[], &["a", "b"]).unwrap_err(), "`a` conflicts with `b`");
     let old = [installed("Package: b\nVersion: 1")];
-    assert_eq!(names(&all, &old, &["a"]).unwrap_err(), "a conflicts with b (installed)");
+    assert_eq!(names(&all, &old, &["a"]).unwrap_err(), "`a` conflicts with `b (installed)`");
 }
 
 #[test]

@@ -232,6 +232,18 @@ fn a_proxy_is_asked_for_everything() {
 }
 
 #[test]
+fn a_missing_file_says_more_than_another_server_that_cannot_be_reached() {
+    let set = set();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let missing = set.server.answer("/thing", &[Answer::Status(404)]);
+    let unreachable = format!("http://{nobody}/thing");
+    for urls in [[missing.clone(), unreachable.clone()], [unreachable, missing]] {
+        let refused = set.refusal(wanted(b"x", &urls));
+        assert!(matches!(refused, FetchError::NotFound { .. }), "{refused}");
+    }
+}
+
+#[test]
 fn one_file_that_cannot_be_had_ends_the_others() {
     let set = set();
     let missing = set.server.answer("/missing", &[Answer::Status(404)]);

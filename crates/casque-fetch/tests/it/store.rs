@@ -75,7 +75,8 @@ fn a_full_disk_is_named_and_leaves_nothing() {
     let refused = store.insert_bytes(&content).unwrap_err();
     let left = files(directory.path());
     assert!(Command::new("umount").arg(directory.path()).status().unwrap().success());
-    assert!(matches!(refused, FetchError::Disk(_)));
-    assert!(refused.to_string().starts_with("cannot write `"), "{refused}");
+    let FetchError::Disk(cause) = refused else { panic!("{refused}") };
+    assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull);
+    assert!(cause.to_string().starts_with("cannot write `"), "{cause}");
     assert_eq!(left, 0);
 }

@@ -11,6 +11,17 @@ use crate::environment::{Environment, captured, sandbox, text};
 /// Long enough for any machine; reached only when something is broken.
 const AT_MOST: Duration = Duration::from_secs(60);
 
+/// Returns what the kernel says of a process, from its state on (proc(5)).
+fn stat(pid: i32) -> Vec<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').map(str::to_owned).collect()
+}
+
+/// Returns the helper, whose child the first process is.
+fn helper_of(first: i32) -> i32 {
+    stat(first)[1].parse().unwrap()
+}
+
 #[test]
 fn a_signal_reaches_the_command_through_either_first_process() {
     let environment = Environment::new();
@@ -41,6 +52,31 @@ fn a_signaller_works_while_another_thread_waits() {
 }
 
 #[test]
+fn signals_that_arrive_together_are_both_sent() {
+    const STOP: i32 = 19;
+    const CONTINUE: i32 = 18;
+    let environment = Environment::new();
+    let (reader, streams) = captured();
+    let script = "trap '' TERM; echo ready; while :; do sleep 1000; done";
+    let mut running = sandbox().spawn_with(&environment.script(script), streams).unwrap();
+    assert_eq!(BufReader::new(reader).lines().next().unwrap().unwrap(), "ready");
+    let pid = running.pid_of_first();
+    let first = ProcessHandle::open(pid, start_time(pid).unwrap()).unwrap();
+    let helper = helper_of(pid);
+    let helper_process = ProcessHandle::open(helper, start_time(helper).unwrap()).unwrap();
+    helper_process.signal(STOP).unwrap();
+    while stat(helper)[0] != "T" {
+        std::thread::yield_now();
+    }
+    let signaller = running.signaller().unwrap();
+    signaller.send(15).unwrap();
+    signaller.send(9).unwrap();
+    helper_process.signal(CONTINUE).unwrap();
+    assert!(first.wait(AT_MOST).unwrap());
+    assert_eq!(running.wait().unwrap(), Exit::Signal(9));
+}
+
+#[test]
 fn everything_inside_ends_when_the_handle_is_dropped() {
     let environment = Environment::new();
     let (mut reader, streams) = captured();
@@ -58,8 +94,7 @@ fn everything_inside_ends_when_the_helper_is_killed() {
     let mut running = sandbox().spawn_with(&environment.script("sleep 1000"), streams).unwrap();
     let pid = running.pid_of_first();
     let first = ProcessHandle::open(pid, start_time(pid).unwrap()).unwrap();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let helper: i32 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
+    let helper = helper_of(pid);
     ProcessHandle::open(helper, start_time(helper).unwrap()).unwrap().signal(9).unwrap();
     assert!(first.wait(AT_MOST).unwrap());
     assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap(), 0);
