@@ -82,6 +82,7 @@ mod tests {
         serde_json::from_value(json!({
             "version": 1, "expose": [80], "settings": {}, "env_prefix": "", "templates": [], "data": [],
             "product": {"name": "vendor/backend", "version": "1", "command": "backend"},
+            "reference": "vendor/backend:v43.4.4",
             "agent": {"name": "agent", "uid": 7, "gid": 7, "home": "/"},
             "stop_budget_ms": 9000, "status_path": "/status",
             "services": {

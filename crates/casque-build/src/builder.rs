@@ -84,7 +84,7 @@ impl Builder<'_> {
             .filter_map(|rule| rule.from.as_ref())
             .map(|from| from.get_ref().as_str())
             .collect();
-        let named = |from: &str| declared.iter().any(|known| *known == from);
+        let named = |from: &str| declared.contains(&from);
         let Some(report) = &stage.record.report else { return };
         let units = report.enabled.iter().filter(|unit| unit.new);
         let units =

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use casque_fetch::Store;
 use casque_format::digest::Digest;
 use casque_image::layer::LayerStore;
-use fs_err::File;
+use casque_sandbox::FileLock;
 use tempfile::TempDir;
 
 use crate::error::BuildError;
@@ -32,7 +32,7 @@ pub struct Cache {
 pub(crate) struct Workspace {
     directory: TempDir,
     /// Held, so that a later build knows this one still runs.
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Workspace {
@@ -53,7 +53,7 @@ impl Cache {
         }
         let layers = LayerStore::open(&directory.join("layers"))?;
         let cache = Self { directory, layers };
-        cache.sweep().map_err(BuildError::Cache)?;
+        cache.sweep()?;
         Ok(cache)
     }
 
@@ -76,24 +76,30 @@ impl Cache {
     }
 
     /// Makes a directory for one build's work.
-    pub(crate) fn workspace(&self) -> io::Result<Workspace> {
-        let directory = tempfile::Builder::new().prefix("build-").tempdir_in(self.directory.join("work"))?;
-        let lock = File::create(directory.path().join("lock"))?;
-        lock.file().lock()?;
+    pub(crate) fn workspace(&self) -> Result<Workspace, BuildError> {
+        let _turn = self.turn()?;
+        let work = self.directory.join("work");
+        let directory = tempfile::Builder::new().prefix("build-").tempdir_in(work);
+        let directory = directory.map_err(BuildError::Cache)?;
+        let lock = FileLock::acquire(&directory.path().join("lock"))?;
         Ok(Workspace { directory, _lock: lock })
     }
 
     /// Removes the work of builds that no longer run.
-    fn sweep(&self) -> io::Result<()> {
-        for entry in fs_err::read_dir(self.directory.join("work"))? {
-            let path = entry?.path();
-            // Without its lock file a directory is a build that is just beginning, or one just swept by another.
-            let Ok(lock) = File::open(path.join("lock")) else { continue };
-            if lock.file().try_lock().is_ok() {
-                fs_err::remove_dir_all(path)?;
+    fn sweep(&self) -> Result<(), BuildError> {
+        let _turn = self.turn()?;
+        for entry in fs_err::read_dir(self.directory.join("work")).map_err(BuildError::Cache)? {
+            let path = entry.map_err(BuildError::Cache)?.path();
+            if FileLock::try_acquire(&path.join("lock"))?.is_some() {
+                fs_err::remove_dir_all(path).map_err(BuildError::Cache)?;
             }
         }
         Ok(())
+    }
+
+    /// Keeps others from taking a directory that is just being made for one that a killed build left.
+    fn turn(&self) -> Result<FileLock, BuildError> {
+        Ok(FileLock::acquire(&self.directory.join("work.lock"))?)
     }
 
     /// Returns the stage made from `key`, when it is whole.

@@ -54,10 +54,8 @@ pub(crate) fn judge_marks(manifest: &crate::manifest::Manifest, sources: &Source
     Ok(())
 }
 
-/// Whether marks in this file are meant: documents, programs and casque's own manifest may speak of marks.
+/// Whether marks in this file are meant: documents and programs may speak of marks.
 fn is_configuration(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     !["md", "rst", "py", "rs", "sh"].contains(&extension.as_ref())
-        && !(name.starts_with("casque") && extension == "toml")
 }

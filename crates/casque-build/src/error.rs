@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use casque_debian::{
-    ArchiveError, ArchiveReason, ControlError, DebError, KeyringError, ResolveError, UnpackError,
+    ArchiveError, ArchiveReason, ControlError, DebError, KeyringError, ReleaseError, ResolveError,
+    UnpackError, VerifyError,
 };
 use casque_fetch::FetchError;
 use casque_format::marks::MarkError;
@@ -38,8 +39,13 @@ pub enum BuildError {
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// Packages do not exist or do not go together.
-    #[error(transparent)]
-    Resolve(#[from] ResolveError),
+    #[error("cannot choose the packages of layer `{layer}`")]
+    Resolve {
+        /// The layer that asks for them.
+        layer: String,
+        /// Why.
+        source: Box<ResolveError>,
+    },
     /// A package file is damaged.
     #[error("cannot read package `{package}`")]
     Package {
@@ -128,9 +134,17 @@ pub enum BuildError {
 /// A lock that cannot be used.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// The file could not be read or written.
+    /// The file could not be read.
     #[error(transparent)]
     File(io::Error),
+    /// The file could not be written.
+    #[error("cannot write lock `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Not a lock that this version understands.
     #[error("cannot read lock `{}`", path.display())]
     Syntax {
@@ -282,10 +296,17 @@ impl BuildError {
             Self::NoPython { .. } => {
                 Some("add `python3` (or `python3-venv`, for scripts that call pip) to `packages`".to_owned())
             }
-            Self::Resolve(ResolveError::UnknownPackage { similar, .. }) if !similar.is_empty() => {
-                Some(format!("did you mean `{}`?", similar.join("` or `")))
-            }
-            Self::Resolve(ResolveError::Virtual { .. }) => Some("name one of these instead".to_owned()),
+            Self::Resolve { source, .. } => hint_of_resolve(source),
+            Self::Package { .. } => Some("leave it out, or tell who runs the archive".to_owned()),
+            Self::Archive(error) => match &error.reason {
+                ArchiveReason::Release(error) => hint_of_release(error),
+                ArchiveReason::Fetch(FetchError::NotFound { .. }) => {
+                    Some("check the address and the suite of the archive".to_owned())
+                }
+                ArchiveReason::Fetch(error) => hint_of_fetch(error),
+                _ => None,
+            },
+            Self::Fetch(error) => hint_of_fetch(error),
             Self::Keyring(_) => {
                 Some("install `debian-archive-keyring`, or say `[base] signed-by = \"FILE\"`".to_owned())
             }
@@ -312,19 +333,66 @@ impl BuildError {
             }
             Self::Name(_) | Self::CommandTaken { .. } | Self::NoPython { .. } => ErrorClass::Manifest,
             Self::Python(error) => class_of_python(error),
+            // An archive vouched for the file, and it is no package.
+            Self::Package { .. } => ErrorClass::Trust,
             Self::Archive(error) => match &error.reason {
                 ArchiveReason::Release(_) => ErrorClass::Trust,
                 ArchiveReason::Fetch(error) => class_of_fetch(error),
                 _ => ErrorClass::Resolve,
             },
             Self::Keyring(_) => ErrorClass::Trust,
-            Self::Resolve(_) => ErrorClass::Resolve,
+            Self::Resolve { .. } => ErrorClass::Resolve,
             Self::Fetch(error) => class_of_fetch(error),
             Self::Superseded { .. } => ErrorClass::Network,
             Self::Step { .. } | Self::Audit { .. } => ErrorClass::Step,
             _ => ErrorClass::Unexpected,
         }
     }
+}
+
+fn hint_of_resolve(error: &ResolveError) -> Option<String> {
+    let hint = match error {
+        ResolveError::UnknownPackage { similar, .. } if !similar.is_empty() => {
+            return Some(format!("did you mean `{}`?", similar.join("` or `")));
+        }
+        ResolveError::UnknownPackage { .. } | ResolveError::Unsatisfiable { .. } => {
+            "add the archive that has it with `[[base.archive]]`"
+        }
+        ResolveError::UnknownVersion { .. } => "name one of these versions, or none",
+        ResolveError::Virtual { .. } => "name one of these instead",
+        ResolveError::Conflict { .. } => "ask for one of them only",
+        ResolveError::Control(_) => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn hint_of_release(error: &ReleaseError) -> Option<String> {
+    let hint = match error {
+        ReleaseError::Verify(VerifyError::UnknownKey { .. }) => {
+            "take this archive's key from whom you trust, and name its file with `signed-by`"
+        }
+        ReleaseError::Verify(_) => "another mirror may have it whole: set `CASQUE_MIRROR`",
+        ReleaseError::Expired { .. } => {
+            "the mirror is out of date, or this machine's clock is wrong; another mirror: set `CASQUE_MIRROR`"
+        }
+        ReleaseError::Future { .. } => "set this machine's clock",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn hint_of_fetch(error: &FetchError) -> Option<String> {
+    let hint = match error.root() {
+        FetchError::Connect { .. } => {
+            "check the network; a proxy is taken from `https_proxy`, a Debian mirror from `CASQUE_MIRROR`"
+        }
+        FetchError::Status { .. } | FetchError::Truncated { .. } => "try again later",
+        FetchError::HashMismatch { .. } | FetchError::SizeMismatch { .. } => {
+            "something between the archive and here changed the file; try again, or set another `CASQUE_MIRROR`"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn class_of_fetch(error: &FetchError) -> ErrorClass {

@@ -76,7 +76,7 @@ pub struct BuiltLayer {
 /// Whatever can go wrong; the output is then as it was before.
 pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
     lock::fetch(request.lock, request.network, request.cache, request.progress)?;
-    let workspace = request.cache.workspace().map_err(BuildError::Cache)?;
+    let workspace = request.cache.workspace()?;
     let builder = Builder {
         manifest: request.manifest,
         lock: request.lock,
@@ -97,7 +97,7 @@ impl Builder<'_> {
     fn image(&self, stages: &[Stage], output: &Path) -> Result<Built, BuildError> {
         let manifest = self.manifest;
         let name = manifest.content.image.name.get_ref();
-        let reference = format!("{name}:{}", manifest.tag());
+        let reference = manifest.reference();
         let mut layers = Vec::new();
         let mut built = Vec::new();
         for stage in stages {

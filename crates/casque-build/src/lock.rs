@@ -129,7 +129,9 @@ impl Request<'_> {
                 wanted.extend(minimal(universe).into_iter().map(casque_debian::Request::parse));
             }
             let installed = shipped.clone();
-            let chosen = casque_debian::resolve(universe, &installed, &wanted)?;
+            let chosen = casque_debian::resolve(universe, &installed, &wanted).map_err(|source| {
+                BuildError::Resolve { layer: demand.layer.clone(), source: Box::new(source) }
+            })?;
             let set = PackageSet {
                 layer: demand.layer,
                 purpose: demand.purpose,
@@ -156,7 +158,7 @@ impl Request<'_> {
         let Distribution::Debian = base.distribution;
         let mirror = self.mirror.unwrap_or(DEBIAN).trim_end_matches('/');
         let keys = match &base.signed_by {
-            Some(path) => self.manifest.directory.join(path),
+            Some(path) => self.manifest.directory.join(path.get_ref()),
             None => PathBuf::from(DEBIAN_KEYS),
         };
         let keyring = Keyring::open(&[keys])?;

@@ -65,6 +65,11 @@ impl Manifest {
         check::tag(self, "")
     }
 
+    /// Returns the image's name with its tag, such as `vendor/backend:v43.4.4`.
+    pub fn reference(&self) -> String {
+        format!("{}:{}", self.content.image.name.get_ref(), self.tag())
+    }
+
     /// Returns the image's tag, such as `v43.4.4`.
     pub fn tag(&self) -> String {
         let image = &self.content.image;

@@ -81,6 +81,7 @@ impl Builder<'_> {
                 version: image.version.clone(),
                 command: image.command.get_ref().clone(),
             },
+            reference: manifest.reference(),
             expose: image.expose.clone(),
             services: made.services,
             settings: manifest.settings(),

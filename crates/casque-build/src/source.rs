@@ -9,8 +9,8 @@ use casque_format::digest::Digest;
 use serde::Serialize;
 use walkdir::WalkDir;
 
-/// Never part of a build's input: version control, caches of interpreters, and casque's own files.
-const LEFT_OUT: [&str; 6] = [".git", ".hg", ".svn", "__pycache__", "casque.lock", ".casque"];
+/// Never part of a build's input: version control and caches of interpreters.
+const LEFT_OUT: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 
 /// One file, link or directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ impl Sources {
         let mut entries = Vec::new();
         let walk = WalkDir::new(from).sort_by_file_name().into_iter();
         let wanted = |entry: &walkdir::DirEntry| {
-            entry.depth() == 0 || !LEFT_OUT.iter().any(|name| entry.file_name() == *name)
+            entry.depth() == 0 || !is_left_out(&entry.file_name().to_string_lossy())
         };
         for entry in walk.filter_entry(wanted) {
             let entry = entry?;
@@ -106,6 +106,13 @@ impl Sources {
     }
 }
 
+/// Manifests and locks are for casque alone; a step that ran again whenever a setting changes its description would
+/// be a nuisance.
+fn is_left_out(name: &str) -> bool {
+    let own = name.starts_with("casque") && (name.ends_with(".toml") || name.ends_with(".lock"));
+    own || LEFT_OUT.contains(&name)
+}
+
 impl Content {
     fn read(path: &Path) -> io::Result<Self> {
         let metadata = fs_err::symlink_metadata(path)?;
@@ -129,12 +136,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_control_is_left_out_and_modes_are_the_two_that_version_control_keeps() {
+    fn version_control_and_our_own_files_are_left_out_and_modes_are_the_two_that_version_control_keeps() {
         let from = tempfile::tempdir().unwrap();
         let at = |name: &str| from.path().join(name);
         fs_err::create_dir_all(at(".git")).unwrap();
         fs_err::create_dir_all(at("bin")).unwrap();
         fs_err::write(at(".git/config"), "secret").unwrap();
+        fs_err::write(at("casque.layered.lock"), "").unwrap();
         fs_err::write(at("bin/tool"), "#!/bin/sh\n").unwrap();
         fs_err::set_permissions(at("bin/tool"), Permissions::from_mode(0o700)).unwrap();
         std::os::unix::fs::symlink("bin/tool", at("link")).unwrap();
@@ -144,6 +152,7 @@ mod tests {
         sources.copy_to(to.path()).unwrap();
 
         assert!(!to.path().join(".git").exists());
+        assert!(!to.path().join("casque.layered.lock").exists());
         assert_eq!(to.path().join("bin/tool").metadata().unwrap().permissions().mode() & 0o7777, 0o755);
         assert_eq!(fs_err::read_link(to.path().join("link")).unwrap(), Path::new("bin/tool"));
         assert_eq!(Sources::collect(to.path()).unwrap().entries, sources.entries);

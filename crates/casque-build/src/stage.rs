@@ -91,7 +91,7 @@ impl Builder<'_> {
         }
         self.observer.event(&Event::Layer { name: name.clone() });
         let begun = Instant::now();
-        let workspace = self.cache.workspace().map_err(BuildError::Cache)?;
+        let workspace = self.cache.workspace()?;
         let made = workspace.path().join("made");
         let record = self.make(recipe, workspace.path(), &made, work)?;
         let layer = record.layer.and_then(|digest| self.cache.layers().get(&digest).ok()?);

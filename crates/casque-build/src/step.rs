@@ -81,9 +81,9 @@ impl Builder<'_> {
             points.make(&mount.to, copy.is_dir()).map_err(BuildError::Root)?;
             binds.push(Bind { from: copy, to: PathBuf::from(&mount.to), read_only: false });
         }
-        let shim = &format!("{MANAGERS}/casque-shim");
+        let shim: &str = &format!("{MANAGERS}/casque-shim");
         let state = format!("{MANAGERS}/state");
-        let command = [&shim, "step", "--state", &state, "--take-over", "--", "sh", "-e", "-c", run];
+        let command = [shim, "step", "--state", &state, "--take-over", "--", "sh", "-e", "-c", run];
         confined.run_step(name, &command, binds)?;
         points.remove().map_err(BuildError::Root)?;
         confined.report().map(Some).map_err(BuildError::Root)

@@ -52,7 +52,7 @@ pub(crate) fn timeouts(
         }
         let unset = chain.iter().filter(|name| given(name).is_none()).count() as u64;
         let fixed: u64 = chain.iter().filter_map(|name| given(name)).sum();
-        let next = if unset == 0 { 0 } else { budget_ms.saturating_sub(fixed) / unset };
+        let next = budget_ms.saturating_sub(fixed).checked_div(unset).unwrap_or_default();
         if next < LEAST_MS || next >= share {
             let needed_ms = fixed + unset * LEAST_MS;
             return Err(OverBudget { services: chain, needed_ms });

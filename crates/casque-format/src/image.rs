@@ -17,6 +17,8 @@ pub struct ImagePlan {
     pub version: u32,
     /// What the image is.
     pub product: Product,
+    /// What `docker run` calls it, such as `vendor/backend:v43.4.4`.
+    pub reference: String,
     /// TCP ports that PID 1 opens; the front inherits them.
     pub expose: Vec<u16>,
     /// Every service by name, switched off or not.

@@ -6,6 +6,8 @@ use std::io;
 
 use casque_build::BuildError;
 
+use crate::run::error::RunError;
+
 /// How the program ends; listed in `docs/cli.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitCode {
@@ -49,16 +51,14 @@ impl Failure {
             if causes.last() != Some(&text) {
                 causes.push(text);
             }
-            disk_full |= cause.downcast_ref::<io::Error>().is_some_and(|error| {
-                matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            });
+            disk_full |= is_disk_full(cause);
             next = cause.source();
         }
         let build = error.downcast_ref::<BuildError>();
         let output = build.map(BuildError::output).unwrap_or_default().to_vec();
         let (code, hint) = match build {
             _ if disk_full => {
-                (ExitCode::Disk, Some("free some space, or point `--cache` elsewhere".to_owned()))
+                (ExitCode::Disk, Some("free some space there, or have it written elsewhere: see `--cache`, `--output` and `--lockfile`".to_owned()))
             }
             Some(error) => (code_of(error), error.hint()),
             None => (ExitCode::Unexpected, None),
@@ -85,6 +85,17 @@ impl Failure {
         self.hint = self.hint.or(hint);
         self
     }
+}
+
+fn is_disk_full(cause: &(dyn Error + 'static)) -> bool {
+    // What a transparent variant holds is no link of the chain of its own.
+    let error = match cause.downcast_ref() {
+        Some(RunError::File(error)) => Some(error),
+        _ => cause.downcast_ref::<io::Error>(),
+    };
+    error.is_some_and(|error| {
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    })
 }
 
 fn code_of(error: &BuildError) -> ExitCode {

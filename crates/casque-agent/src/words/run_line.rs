@@ -14,7 +14,7 @@ pub fn run(plan: &ImagePlan) -> String {
             format!("--volume {name}-data:{}", paths::DATA),
             format!("--stop-timeout {stop_timeout}"),
             "--log-driver json-file --log-opt max-size=20m --log-opt max-file=5".to_owned(),
-            format!("{}:v{}", plan.product.name, plan.product.version),
+            plan.reference.clone(),
         ]);
     let lines: Vec<String> = options.collect();
     format!("docker run --detach \\\n  {}\n", lines.join(" \\\n  "))

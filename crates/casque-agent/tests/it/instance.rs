@@ -139,6 +139,7 @@ pub fn plan() -> Value {
     json!({
         "version": 1,
         "product": {"name": "vendor/backend", "version": "43.4.4", "command": "backend"},
+            "reference": "vendor/backend:v43.4.4",
         "expose": [80, 443],
         "env_prefix": "",
         "agent": {"name": "agent", "uid": 910, "gid": 911, "home": "/"},

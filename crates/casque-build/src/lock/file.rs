@@ -138,7 +138,7 @@ impl Lockfile {
             file.as_file().sync_all()?;
             file.persist(path).map(drop).map_err(|error| error.error)
         };
-        write().map_err(LockError::File)
+        write().map_err(|source| LockError::Write { path: path.to_owned(), source })
     }
 
     /// Checks that this is a lock of `manifest`.

@@ -105,10 +105,9 @@ impl Checker<'_> {
     }
 
     fn archives(&self) -> Result<(), ManifestError> {
-        for archive in &self.manifest.content.base.archive {
-            self.exists(&archive.signed_by)?;
-        }
-        Ok(())
+        let base = &self.manifest.content.base;
+        let further = base.archive.iter().map(|archive| &archive.signed_by);
+        base.signed_by.iter().chain(further).try_for_each(|path| self.exists(path))
     }
 
     fn exists(&self, path: &Spanned<String>) -> Result<(), ManifestError> {

@@ -123,6 +123,10 @@ impl ManifestError {
             | Self::UnknownService { closest: Some(name), .. }
             | Self::UnknownSetting { closest: Some(name), .. } => Some(format!("did you mean `{name}`?")),
             Self::Cycle { .. } => Some("remove one of these from `after`".to_owned()),
+            Self::Read(error) if error.kind() == io::ErrorKind::NotFound => {
+                Some("name a directory that has a `casque.toml`, or such a file".to_owned())
+            }
+            Self::Missing { .. } => Some("paths start from the manifest's directory".to_owned()),
             Self::StopBudget { .. } => {
                 Some("lower `stop = { timeout }` of these, or raise `[image] stop-timeout`".to_owned())
             }

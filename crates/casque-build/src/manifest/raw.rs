@@ -79,7 +79,7 @@ pub struct Base {
     pub packages: Vec<String>,
     /// Keyring of the distribution's archives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signed_by: Option<String>,
+    pub signed_by: Option<Spanned<String>>,
     /// Further archives.
     #[serde(default)]
     pub archive: Vec<Archive>,

@@ -72,7 +72,10 @@ fn a_dependency_cycle_is_shown_whole() {
 
 #[test]
 fn a_missing_file_is_named_with_the_line_that_names_it() {
-    insta::assert_snapshot!(mistake("[[layer]]\nname = \"app\"\ncopy = [{ from = \"app\", to = \"/opt/app\" }]\n"), @"casque.toml:10: there is no `app`");
+    insta::assert_snapshot!(mistake("[[layer]]\nname = \"app\"\ncopy = [{ from = \"app\", to = \"/opt/app\" }]\n"), @r"
+    casque.toml:10: there is no `app`
+    hint: paths start from the manifest's directory
+    ");
 }
 
 #[test]
