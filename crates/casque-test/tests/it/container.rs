@@ -2,44 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use casque_image::archive::{Image, ImageLayer, write_archive};
 use casque_image::config::ImageConfig;
 use casque_image::layer::{LayerOptions, LayerStore};
-use tempfile::TempDir;
+use casque_test::{Seen, TestEnv};
 
 /// A state directory, a cache and an image archive.
 pub struct Place {
-    directory: TempDir,
+    environment: TestEnv,
     /// The archive, of an image called `vendor/fake:v1`.
     pub image: PathBuf,
 }
 
 impl Place {
     pub fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        let image = directory.path().join("fake.tar");
-        write_image(directory.path(), &image);
-        Self { directory, image }
+        let environment = TestEnv::default();
+        let image = environment.path("fake.tar");
+        write_image(&environment.path(""), &image);
+        Self { environment, image }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.environment.path(name)
     }
 
     /// Returns a command that knows nothing but this place. Relative paths are in it.
     pub fn casque(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(casque());
-        command.args(arguments).current_dir(self.directory.path()).env_clear();
-        command.env("CASQUE_STATE", self.path("state")).env("CASQUE_CACHE", self.path("cache"));
-        command.env("HOME", self.directory.path()).stdin(Stdio::null());
-        command
+        self.environment.casque(arguments)
     }
 
     /// Runs casque to its end.
     pub fn run(&self, arguments: &[&str]) -> Seen {
-        Seen::from(self.casque(arguments).output().unwrap())
+        self.environment.run(arguments)
     }
 
     /// Starts a detached container called `fake` and returns the address of its port 80.
@@ -71,31 +67,6 @@ impl Drop for Place {
         // A test that failed leaves nothing behind.
         let _ = self.casque(&["stop", "--timeout", "0s", "fake"]).output();
     }
-}
-
-/// What a program left.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl From<Output> for Seen {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-/// Returns the casque beside the fake programs; `cargo build -p casque` makes it.
-fn casque() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_fake-service")).with_file_name("casque");
-    assert!(path.exists(), "`{}` is missing: build it with `cargo build -p casque`", path.display());
-    path
 }
 
 fn write_image(directory: &Path, archive: &Path) {

@@ -1,6 +1,14 @@
-//! Tests of whole programs, as their users start them.
+//! Tests of whole programs, as their users start them, and of the repository as a whole.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bad_archive;
+mod bad_manifest;
 mod container;
+mod dependencies;
+mod documents;
+mod full_disk;
+mod repository;
 mod run;
+mod signed_archive;
+mod tidy;

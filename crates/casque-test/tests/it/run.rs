@@ -8,7 +8,9 @@ use std::thread;
 
 use casque_sandbox::{ProcessHandle, start_time};
 
-use crate::container::{Place, Seen};
+use casque_test::Seen;
+
+use crate::container::Place;
 
 const KILL: i32 = 9;
 const TERM: i32 = 15;

@@ -1,0 +1,192 @@
+//! A small Debian archive, signed with a key of its own, on a web server of the test.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use casque_format::digest::Digest;
+use casque_test::TestEnv;
+use pgp::composed::{
+    ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey,
+};
+use pgp::crypto::hash::HashAlgorithm;
+use pgp::packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData};
+use pgp::types::{KeyDetails, Password, Timestamp};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// 2025-01-01; the archive's `Date` too.
+const SIGNED: u32 = 1_735_689_600;
+const SUITE: &str = "bookworm";
+
+/// A package of the archive. Its file is no real one: only what is installed has to be.
+pub struct Package {
+    name: String,
+    version: String,
+    fields: String,
+    content: Vec<u8>,
+}
+
+impl Package {
+    pub fn new(name: &str, version: &str) -> Self {
+        let content = format!("the file of {name} {version}").into_bytes();
+        Self { name: name.to_owned(), version: version.to_owned(), fields: String::new(), content }
+    }
+
+    /// Adds a field such as `Depends`.
+    pub fn with(mut self, field: &str, value: &str) -> Self {
+        self.fields += &format!("{field}: {value}\n");
+        self
+    }
+
+    /// Makes its file this.
+    pub fn holding(mut self, content: Vec<u8>) -> Self {
+        self.content = content;
+        self
+    }
+
+    fn path(&self) -> String {
+        format!("pool/{}_{}_amd64.deb", self.name, self.version)
+    }
+
+    fn stanza(&self) -> String {
+        let Self { name, version, fields, content } = self;
+        let (path, size, digest) = (self.path(), content.len(), Digest::of(content));
+        format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Test <test@example.org>\n\
+             {fields}Filename: {path}\nSize: {size}\nSHA256: {digest}\n\n"
+        )
+    }
+}
+
+type Files = Arc<Mutex<HashMap<String, Vec<u8>>>>;
+
+/// The archive. Its server's threads end with the test's process.
+pub struct Archive {
+    address: SocketAddr,
+    files: Files,
+    key: SignedSecretKey,
+}
+
+impl Archive {
+    /// Publishes `packages` beside the two that every base asks for.
+    pub fn new(packages: Vec<Package>) -> Self {
+        let files = Files::default();
+        let archive = Self { address: serve(&files), files, key: key(1) };
+        archive.publish(packages, "");
+        archive
+    }
+
+    pub fn publish(&self, mut packages: Vec<Package>, more: &str) {
+        packages.extend([Package::new("apt", "2.6.1"), Package::new("usr-is-merged", "37")]);
+        for package in &packages {
+            self.put(&format!("/debian/{}", package.path()), package.content.clone());
+        }
+        self.suite("debian", SUITE, &packages, more);
+        self.suite("debian", &format!("{SUITE}-updates"), &[], "");
+        self.suite("debian-security", &format!("{SUITE}-security"), &[], "");
+    }
+
+    fn suite(&self, archive: &str, suite: &str, packages: &[Package], more: &str) {
+        let index: String = packages.iter().map(Package::stanza).collect();
+        let directory = format!("/{archive}/dists/{suite}");
+        let path = "main/binary-amd64/Packages";
+        let (digest, size) = (Digest::of(index.as_bytes()), index.len());
+        let release = format!(
+            "Origin: Test\nLabel: Test\nSuite: {suite}\nCodename: {suite}\nDate: Wed, 01 Jan 2025 00:00:00 UTC\n\
+             {more}Architectures: amd64\nComponents: main\nSHA256:\n {digest} {size} {path}\n"
+        );
+        self.put(&format!("{directory}/{path}"), index.into_bytes());
+        self.put(&format!("{directory}/InRelease"), sign(&release, &self.key).into_bytes());
+    }
+
+    /// Replaces what a path is answered with.
+    pub fn put(&self, path: &str, content: Vec<u8>) {
+        self.files.lock().unwrap().insert(path.to_owned(), content);
+    }
+
+    /// Changes a text file.
+    pub fn change(&self, path: &str, from: &str, to: &str) {
+        let text = String::from_utf8(self.files.lock().unwrap()[path].clone()).unwrap();
+        assert!(text.contains(from), "{text}");
+        self.put(path, text.replace(from, to).into_bytes());
+    }
+
+    /// Answers a path with 404 from now on.
+    pub fn remove(&self, path: &str) {
+        self.files.lock().unwrap().remove(path).unwrap();
+    }
+
+    /// What `CASQUE_MIRROR` is set to.
+    pub fn mirror(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Writes the archive's key where a manifest names it.
+    pub fn write_key(&self, environment: &TestEnv, name: &str) {
+        environment.write(name, armoured(&self.key));
+    }
+
+    /// Writes the key of somebody else there.
+    pub fn write_other_key(environment: &TestEnv, name: &str) {
+        environment.write(name, armoured(&key(2)));
+    }
+}
+
+fn key(seed: u64) -> SignedSecretKey {
+    SecretKeyParamsBuilder::default()
+        .key_type(KeyType::Ed25519Legacy)
+        .can_sign(true)
+        .can_certify(true)
+        .created_at(Timestamp::from_secs(SIGNED - 3600))
+        .primary_user_id("Archive <archive@example.org>".to_owned())
+        .build()
+        .unwrap()
+        .generate(StdRng::seed_from_u64(seed))
+        .unwrap()
+}
+
+fn armoured(key: &SignedSecretKey) -> String {
+    SignedPublicKey::from(key.clone()).to_armored_string(ArmorOptions::default()).unwrap()
+}
+
+fn sign(text: &str, key: &SignedSecretKey) -> String {
+    let key = &key.primary_key;
+    let mut config = SignatureConfig::v4(SignatureType::Text, key.algorithm(), HashAlgorithm::Sha256);
+    let facts = [
+        SubpacketData::SignatureCreationTime(Timestamp::from_secs(SIGNED)),
+        SubpacketData::IssuerFingerprint(key.fingerprint()),
+    ];
+    config.hashed_subpackets = facts.into_iter().map(|data| Subpacket::regular(data).unwrap()).collect();
+    CleartextSignedMessage::new(text, config, key, &Password::empty())
+        .unwrap()
+        .to_armored_string(ArmorOptions::default())
+        .unwrap()
+}
+
+fn serve(files: &Files) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let files = Arc::clone(files);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let files = Arc::clone(&files);
+            // A client that hangs up early is its own affair.
+            thread::spawn(move || answer(&client, &files));
+        }
+    });
+    address
+}
+
+fn answer(mut client: &TcpStream, files: &Files) -> std::io::Result<()> {
+    let mut lines = BufReader::new(client).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let file = files.lock().unwrap().get(request.split(' ').nth(1).unwrap_or_default()).cloned();
+    let status = if file.is_some() { "200 OK" } else { "404 Not Found" };
+    let body = file.unwrap_or_default();
+    write!(client, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
+    client.write_all(&body)
+}
