@@ -13,6 +13,8 @@ scripts() {
 }
 
 rust() {
+    # Some tests run the programs themselves, which `cargo test` alone does not build.
+    cargo build --locked --workspace --bins
     cargo test --locked --workspace
 }
 
@@ -26,6 +28,8 @@ main() {
     step demo/image.sh
     step tests/same-bytes.sh
     step tests/removed-package.sh
+    step tests/failing-step.sh
+    step tests/wrong-setting.sh
     step tests/five-commands.sh --engine docker
     step tests/five-commands.sh --engine podman
     step tests/five-commands.sh --engine none

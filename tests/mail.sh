@@ -69,7 +69,10 @@ host_address() {
         podman run --rm "$image" true >/dev/null 2>&1 || true
         podman network inspect podman | jq -r '.[0].subnets[0].gateway'
     else
-        docker network inspect bridge | jq -r '.[0].IPAM.Config[0].Gateway'
+        # Not every engine tells the gateway of a network that no container has used yet; its bridge always has it.
+        local bridge
+        bridge=$(docker network inspect bridge | jq -r '.[0].Options["com.docker.network.bridge.name"]')
+        ip -4 -json address show dev "$bridge" | jq -r '.[0].addr_info[0].local'
     fi
 }
 
