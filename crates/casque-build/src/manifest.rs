@@ -1,6 +1,6 @@
 //! The manifest, `casque.toml`: read, checked, and turned into values that cannot be wrong.
 //!
-//! [`raw`] is the file as serde sees it; [`check`] judges what serde cannot. Behind [`Manifest::read`]
+//! [`raw`] is the file as serde sees it; `check` judges what serde cannot. Behind [`Manifest::read`]
 //! nothing is checked again.
 
 mod check;

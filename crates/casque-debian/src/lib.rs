@@ -1,6 +1,6 @@
 //! Debian archives: verify, resolve, download, unpack.
 //!
-//! [`load_archives`] fetches and checks metadata, [`resolve`] chooses packages as apt does, [`Pin`] is what a lock file
+//! [`load_archives`] fetches and checks metadata, [`resolve()`] chooses packages as apt does, [`Pin`] is what a lock file
 //! keeps of them. [`unpack()`] puts their files and dpkg's records into a root directory, and [`configure_batches`]
 //! says in which order dpkg has to configure them there. Nothing here runs a program or asks for the time.
 

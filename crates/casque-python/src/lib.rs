@@ -1,6 +1,6 @@
 //! Python distributions: hash-pinned requirements become wheels in a virtual environment, without running Python.
 //!
-//! [`requirements`] reads the file, [`lock`] chooses one wheel for each requirement from a package index, [`Venv`] makes
+//! [`requirements()`] reads the file, [`lock`] chooses one wheel for each requirement from a package index, [`Venv`] makes
 //! the environment and unpacks wheels into it. What pip finds there afterwards is what pip itself would have installed,
 //! so a later `pip install -r` of the same file has nothing left to do. Nothing here runs a program.
 //!
