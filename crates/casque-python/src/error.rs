@@ -151,8 +151,8 @@ pub enum PythonError {
         needed: String,
     },
     /// The disk did not take a file, or give it; the path is in the message.
-    #[error(transparent)]
-    Disk(io::Error),
+    #[error("cannot write the virtual environment")]
+    Disk(#[source] io::Error),
 }
 
 /// What is the matter with a line of a requirements file.

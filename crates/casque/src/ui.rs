@@ -80,7 +80,8 @@ impl Progress for Ui {
         if files == 0 {
             return;
         }
-        self.note(&format!("  downloading {files} files, {}", megabytes(bytes)));
+        let plural = if files == 1 { "" } else { "s" };
+        self.note(&format!("  downloading {files} file{plural}, {}", megabytes(bytes)));
         self.bar.reset();
         self.bar.set_length(bytes);
         let template = "  {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";

@@ -108,7 +108,7 @@ fn a_full_cache_is_told_when_metadata_arrives() {
 fn a_full_cache_is_told_when_packages_arrive() {
     let project = Project::new().with_all_but_the_large_package();
     assert_snapshot!(project.with_room("1m", &["--cache", "full", "build"]), @r"
-      downloading 1 files, 1.0 MB
+      downloading 1 file, 1.0 MB
     error: cannot build `vendor/notes` 1.4.0
       caused by: cannot fetch `large 1`
       caused by: cannot use the store of downloads
