@@ -176,10 +176,7 @@ fn settings_get_prints_one_plain_value() {
 
 #[test]
 fn only_root_and_pid_1s_user_get_plain_values() {
-    if !rustix::process::geteuid().is_root() {
-        // Another user can be played only by root; who runs this is PID 1's user here, tested above.
-        return;
-    }
+    assert!(rustix::process::geteuid().is_root(), "this test needs root");
     let instance = Instance::new();
     let get = || instance.run_as(4711, &["settings", "get", "port"]);
     let finished = get();

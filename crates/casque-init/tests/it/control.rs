@@ -89,9 +89,7 @@ fn a_client_that_does_not_read_holds_nobody_up() {
 
 #[test]
 fn other_users_may_not_ask_and_the_agent_may_only_look() {
-    if !is_root() {
-        return;
-    }
+    assert!(is_root(), "this test needs root");
     let container = Container::start(&sleeper());
     container.wait_ready();
     let ask = |uid: u32, request: &str| {

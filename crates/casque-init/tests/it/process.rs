@@ -90,9 +90,7 @@ fn the_limit_on_open_files_is_neither_tiny_nor_absurd() {
 
 #[test]
 fn a_service_becomes_its_user_for_good() {
-    if !is_root() {
-        return;
-    }
+    assert!(is_root(), "this test needs root");
     let service = json!({
         "command": ["sh", "-c", "id -u; id -g; id -G; echo $USER $HOME; grep -E '^(Uid|Gid|Cap(Prm|Eff))' /proc/self/status; echo open > /dev/stdout"],
         "user": { "name": "web", "uid": 64_001, "gid": 64_002, "groups": [64_003], "home": "/srv/web" },
@@ -135,9 +133,7 @@ fn directories_are_made_and_what_a_predecessor_left_is_removed() {
 
 #[test]
 fn a_directory_is_never_given_away_through_a_link() {
-    if !is_root() {
-        return;
-    }
+    assert!(is_root(), "this test needs root");
     let directory = tempfile::tempdir().unwrap();
     let victim = directory.path().join("victim");
     let link = directory.path().join("link");

@@ -18,7 +18,7 @@ const CONFINED: [(&str, &[&str], &str); 8] = [
     ("unsafe {", &["sys.rs"], "system calls have one file for each crate"),
     ("env::var", &["env.rs", "fake-service.rs"], "the environment is read in one place"),
     ("SystemTime::now", &["main.rs"], "the time of day comes from `main`"),
-    ("OffsetDateTime::now", &["main.rs", "bootstrap.rs"], "the time of day comes from `main`"),
+    ("OffsetDateTime::now", &["main.rs"], "the time of day comes from `main`"),
     ("stdout().lock()", &["ui.rs"], "one file prints"),
     ("#[ignore", &[], "a test that does not run is no test"),
     ("#[should_panic", &[], "a test says what it expects"),
