@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use casque_format::digest::Digest;
 use casque_format::paths;
 
 use crate::builder::Builder;
@@ -12,7 +13,9 @@ use crate::error::BuildError;
 use crate::event::Event;
 use crate::lock::Purpose;
 use crate::manifest::Manifest;
-use crate::stage::{Recipe, Stage, digest_of};
+use crate::inputs::Inputs;
+use crate::shares::Kind;
+use crate::stage::{Parts, Recipe, Stage};
 
 /// The serving agent's user: it may read its own configuration and nothing else.
 pub(crate) const AGENT_USER: &str = "casque";
@@ -28,10 +31,14 @@ impl Builder<'_> {
         let recipe = Recipe {
             name: "base",
             created_by: format!("casque: {} {} packages", self.manifest.content.base.suite, packages.len()),
-            inputs: digest_of(&(&packages, &users, &sources, self.epoch)),
+            inputs: self
+                .dated()
+                .with_packages(&packages)
+                .with_digest_of("users", &users)
+                .with_digest_of("list of archives", &sources),
             below: &[],
             transient: None,
-            ships: true,
+            parts: self.parts(Kind::Base),
             vendor: false,
         };
         self.stage(&recipe, |root| {
@@ -60,10 +67,10 @@ impl Builder<'_> {
         let recipe = Recipe {
             name: "casque",
             created_by: "casque: init and agent".to_owned(),
-            inputs: digest_of(&contents.iter().map(|(bytes, to)| (digest(bytes), *to)).collect::<Vec<_>>()),
+            inputs: program_inputs(&contents),
             below,
             transient: None,
-            ships: true,
+            parts: Parts::One,
             vendor: false,
         };
         self.stage(&recipe, |root| {
@@ -86,8 +93,10 @@ impl Builder<'_> {
     }
 }
 
-fn digest(bytes: &[u8]) -> casque_format::digest::Digest {
-    casque_format::digest::Digest::of(bytes)
+fn program_inputs(contents: &[(Vec<u8>, &str)]) -> Inputs {
+    contents.iter().fold(Inputs::default(), |inputs, (bytes, to)| {
+        inputs.with_digest_of(&format!("program `{to}`"), &Digest::of(bytes))
+    })
 }
 
 /// A user as lines of passwd(5), group(5) and shadow(5).

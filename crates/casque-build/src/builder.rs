@@ -8,9 +8,11 @@ use casque_sandbox::Sandbox;
 use crate::cache::Cache;
 use crate::error::BuildError;
 use crate::event::{Event, Observer};
+use crate::inputs::Inputs;
 use crate::lock::Lockfile;
 use crate::manifest::Manifest;
-use crate::stage::Stage;
+use crate::shares::{Kind, Shares};
+use crate::stage::{Parts, Stage};
 
 /// The static programs that a build puts into images or sandboxes.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Builder<'a> {
     pub(crate) epoch: u64,
     /// Digest of the shim: another shim may make another layer.
     pub(crate) shim: Digest,
+    /// How many layers each stage may have.
+    pub(crate) shares: Shares,
     /// On disk, for what sandboxes see as `/run` and `/tmp`.
     pub(crate) work: &'a Path,
 }
@@ -72,6 +76,16 @@ impl Builder<'_> {
         }
         stages.push(self.plan_stage(&stages)?);
         Ok(stages)
+    }
+
+    /// Begins the inputs of a stage that programs make: they see the time.
+    pub(crate) fn dated(&self) -> Inputs {
+        Inputs::default().with("SOURCE_DATE_EPOCH", self.epoch)
+    }
+
+    /// Returns the layers that one stage of this kind may have in this image.
+    pub(crate) fn parts(&self, kind: Kind) -> Parts {
+        Parts::ByOwner { groups: self.shares.groups(kind) }
     }
 
     /// Names what a step set up to run and the manifest does not, with the lines to add.

@@ -18,7 +18,7 @@ use casque_sandbox::FileLock;
 use tempfile::TempDir;
 
 use crate::error::BuildError;
-use crate::stage::{Record, Stage};
+use crate::stage::{Record, Stage, StageLayer};
 
 /// The build cache.
 #[derive(Debug, Clone)]
@@ -116,7 +116,8 @@ impl Cache {
             let Some(stage) = self.stage(beneath)? else { return Ok(None) };
             trees.extend(stage.trees);
         }
-        let whole = record.layer.is_none_or(|digest| matches!(self.layers.get(&digest), Ok(Some(_))));
+        let there = |layer: &StageLayer| matches!(self.layers.get(&layer.diff_id), Ok(Some(_)));
+        let whole = record.layers.iter().all(there);
         Ok(whole.then_some(Stage { key: *key, trees, record }))
     }
 

@@ -6,7 +6,8 @@ use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::manifest::LayerStep;
 use crate::source::Sources;
-use crate::stage::{Recipe, Stage, digest_of};
+use crate::inputs::Inputs;
+use crate::stage::{Parts, Recipe, Stage};
 use crate::template;
 
 impl Builder<'_> {
@@ -19,14 +20,13 @@ impl Builder<'_> {
             self.judge_marks(&sources)?;
             copies.push((transfer.to.get_ref(), sources));
         }
-        let inputs: Vec<_> = copies.iter().map(|(to, sources)| (to, &sources.entries)).collect();
         let recipe = Recipe {
             name: &format!("{}/copy", layer.name.get_ref()),
             created_by: format!("casque: files of layer {}", layer.name.get_ref()),
-            inputs: digest_of(&inputs),
+            inputs: copies.iter().fold(Inputs::default(), |inputs, (to, sources)| inputs.with_files(to, sources)),
             below,
             transient: None,
-            ships: true,
+            parts: Parts::One,
             vendor: true,
         };
         self.stage(&recipe, |root| {

@@ -117,6 +117,14 @@ pub enum BuildError {
         /// The layer.
         layer: String,
     },
+    /// The manifest has more stages than an image has layers.
+    #[error("the manifest makes {layers} layers at least, and an image may have {most}")]
+    TooManyLayers {
+        /// How many.
+        layers: usize,
+        /// The limit.
+        most: usize,
+    },
     /// The vendor's files could not be read.
     #[error("cannot collect the files of the project")]
     Source(#[source] io::Error),
@@ -311,6 +319,9 @@ impl BuildError {
                 Some("install `debian-archive-keyring`, or say `[base] signed-by = \"FILE\"`".to_owned())
             }
             Self::CachePruned { .. } => Some("build again".to_owned()),
+            Self::TooManyLayers { .. } => {
+                Some("join `[[layer]]` tables: one may have packages, Python, copies and a step".to_owned())
+            }
             Self::CommandTaken { .. } => Some("give `[image] command` another name".to_owned()),
             _ => None,
         }
@@ -331,7 +342,10 @@ impl BuildError {
             Self::Manifest(_) | Self::Lock(_) | Self::Service(_) | Self::Mark(_) | Self::Source(_) => {
                 ErrorClass::Manifest
             }
-            Self::Name(_) | Self::CommandTaken { .. } | Self::NoPython { .. } => ErrorClass::Manifest,
+            Self::Name(_)
+            | Self::CommandTaken { .. }
+            | Self::TooManyLayers { .. }
+            | Self::NoPython { .. } => ErrorClass::Manifest,
             Self::Python(error) => class_of_python(error),
             // An archive vouched for the file, and it is no package.
             Self::Package { .. } => ErrorClass::Trust,

@@ -18,6 +18,7 @@ use crate::error::BuildError;
 use crate::event::Observer;
 use crate::lock::{self, Lockfile};
 use crate::manifest::Manifest;
+use crate::shares::Shares;
 use crate::stage::Stage;
 
 /// What a build needs.
@@ -87,6 +88,7 @@ pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
         observer: request.observer,
         epoch: request.source_date_epoch.unwrap_or_else(|| request.lock.newest_release()),
         shim: Digest::of(&fs_err::read(&request.programs.shim).map_err(BuildError::Root)?),
+        shares: Shares::of_manifest(request.manifest)?,
         work: workspace.path(),
     };
     let stages = builder.stages()?;
@@ -100,17 +102,11 @@ impl Builder<'_> {
         let reference = manifest.reference();
         let mut layers = Vec::new();
         let mut built = Vec::new();
-        for stage in stages {
-            let Some(digest) = &stage.record.layer else { continue };
-            let file = self.cache.layers().get(digest)?;
-            let pruned = || BuildError::CachePruned { layer: stage.record.name.clone() };
-            let file = file.ok_or_else(pruned)?;
-            built.push(BuiltLayer {
-                name: stage.record.name.clone(),
-                diff_id: file.diff_id,
-                size: file.size,
-            });
-            layers.push(ImageLayer { file, created_by: stage.record.created_by.clone() });
+        for layer in stages.iter().flat_map(|stage| &stage.record.layers) {
+            let file = self.cache.layers().get(&layer.diff_id)?;
+            let file = file.ok_or_else(|| BuildError::CachePruned { layer: layer.name.clone() })?;
+            built.push(BuiltLayer { name: layer.name.clone(), diff_id: file.diff_id, size: file.size });
+            layers.push(ImageLayer { file, created_by: layer.created_by.clone() });
         }
         let names: Vec<ImageName> = vec![reference.parse()?, format!("{name}:latest").parse()?];
         let written = write_archive(&Image { config: self.config(), layers, names }, output)?;

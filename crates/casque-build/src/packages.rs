@@ -10,7 +10,8 @@ use crate::configure::ARCHITECTURE;
 use crate::error::BuildError;
 use crate::lock::Purpose;
 use crate::manifest::LayerStep;
-use crate::stage::{Recipe, Stage, digest_of};
+use crate::shares::Kind;
+use crate::stage::{Parts, Recipe, Stage};
 
 impl Builder<'_> {
     /// Installs the packages of `layer`.
@@ -20,10 +21,10 @@ impl Builder<'_> {
         let recipe = Recipe {
             name: &format!("{name}/packages"),
             created_by: format!("casque: packages {}", layer.packages.join(" ")),
-            inputs: digest_of(&(&packages, self.epoch)),
+            inputs: self.dated().with_packages(&packages),
             below,
             transient: None,
-            ships: true,
+            parts: self.parts(Kind::Packages),
             vendor: false,
         };
         self.stage(&recipe, |root| {
@@ -47,10 +48,10 @@ impl Builder<'_> {
         let recipe = Recipe {
             name: &format!("{name}/with-packages"),
             created_by: String::new(),
-            inputs: digest_of(&(&packages, self.epoch)),
+            inputs: self.dated().with_packages(&packages),
             below,
             transient: None,
-            ships: false,
+            parts: Parts::None,
             vendor: false,
         };
         let stage = self.stage(&recipe, |root| {

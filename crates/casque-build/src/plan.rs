@@ -4,7 +4,6 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use casque_format::digest::Digest;
 use casque_format::image::{DataDirectory, ImagePlan, Product, VERSION};
 use casque_format::paths;
 use casque_format::run::Identity;
@@ -15,7 +14,8 @@ use crate::error::{BuildError, ServiceError};
 use crate::event::Event;
 use crate::identity::Accounts;
 use crate::manifest::Manifest;
-use crate::stage::{Recipe, Stage, digest_of};
+use crate::inputs::Inputs;
+use crate::stage::{Parts, Recipe, Stage};
 use crate::{front, services, template};
 
 /// The status path of a product without a front.
@@ -30,7 +30,7 @@ impl Builder<'_> {
             inputs: self.plan_inputs()?,
             below,
             transient: None,
-            ships: true,
+            parts: Parts::One,
             vendor: false,
         };
         self.stage(&recipe, |root| {
@@ -54,9 +54,12 @@ impl Builder<'_> {
     }
 
     /// Everything of the manifest that is not in a layer below.
-    fn plan_inputs(&self) -> Result<Digest, BuildError> {
+    fn plan_inputs(&self) -> Result<Inputs, BuildError> {
         let text = fs_err::read_to_string(&self.manifest.path).map_err(BuildError::Root)?;
-        Ok(digest_of(&(text, self.manifest.tag(), &self.manifest.content.image.version)))
+        Ok(Inputs::default()
+            .with_digest_of("manifest", &text)
+            .with("tag", self.manifest.tag())
+            .with("version", &self.manifest.content.image.version))
     }
 
     fn image_plan(&self, below: &[Stage], root: &Path) -> Result<ImagePlan, BuildError> {

@@ -8,7 +8,8 @@ use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::manifest::{LayerStep, Python};
 use crate::sandbox::Confined;
-use crate::stage::{Recipe, Stage, digest_of};
+use crate::shares::Kind;
+use crate::stage::{ Recipe, Stage};
 
 /// Where Debian has its Python.
 const INTERPRETER: &str = "/usr/bin/python3";
@@ -28,10 +29,13 @@ impl Builder<'_> {
         let recipe = Recipe {
             name: &format!("{name}/python"),
             created_by: format!("casque: {} Python distributions in {}", distributions.len(), python.venv),
-            inputs: digest_of(&(distributions, &python.venv, self.epoch)),
+            inputs: self
+                .dated()
+                .with_distributions(distributions)
+                .with("virtual environment", &python.venv),
             below,
             transient: None,
-            ships: true,
+            parts: self.parts(Kind::Python),
             vendor: false,
         };
         self.stage(&recipe, |root| {

@@ -113,6 +113,12 @@ fn is_left_out(name: &str) -> bool {
     own || LEFT_OUT.contains(&name)
 }
 
+impl Source {
+    pub(crate) fn relative(&self) -> &Path {
+        &self.relative
+    }
+}
+
 impl Content {
     fn read(path: &Path) -> io::Result<Self> {
         let metadata = fs_err::symlink_metadata(path)?;

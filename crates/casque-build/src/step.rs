@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use casque_format::digest::Digest;
 use casque_format::shim::Report;
 use casque_sandbox::Bind;
 
@@ -13,7 +12,9 @@ use crate::event::Event;
 use crate::manifest::LayerStep;
 use crate::sandbox::{Confined, MANAGERS};
 use crate::source::Sources;
-use crate::stage::{Recipe, Stage, digest_of};
+use crate::inputs::Inputs;
+use crate::shares::Kind;
+use crate::stage::{ Recipe, Stage};
 
 /// A file or directory that is there for the step only.
 struct Mount {
@@ -44,7 +45,7 @@ impl Builder<'_> {
             inputs: self.step_inputs(layer, run, &mounts),
             below,
             transient: transient.as_ref(),
-            ships: true,
+            parts: self.parts(Kind::Step),
             vendor: true,
         };
         self.stage(&recipe, |root| {
@@ -59,9 +60,10 @@ impl Builder<'_> {
         })
     }
 
-    fn step_inputs(&self, layer: &LayerStep, run: &str, mounts: &[Mount]) -> Digest {
-        let mounted: Vec<_> = mounts.iter().map(|mount| (&mount.to, &mount.sources.entries)).collect();
-        digest_of(&(run, layer.network, mounted, self.epoch, self.shim))
+    fn step_inputs(&self, layer: &LayerStep, run: &str, mounts: &[Mount]) -> Inputs {
+        let inputs = self.dated().with("command line", run).with("network", layer.network);
+        let inputs = inputs.with_digest_of("program `casque-shim`", &self.shim);
+        mounts.iter().fold(inputs, |inputs, mount| inputs.with_files(&mount.to, &mount.sources))
     }
 
     fn run_step(

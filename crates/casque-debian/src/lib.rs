@@ -9,6 +9,7 @@ mod compress;
 mod control;
 mod date;
 mod deb;
+mod files;
 mod keyring;
 mod order;
 mod pin;
@@ -25,6 +26,7 @@ pub use archive::{Archive, ArchiveError, ArchiveReason, Snapshot, load_archives}
 pub use compress::CompressError;
 pub use control::{Control, ControlError, Relations};
 pub use deb::{Deb, DebError};
+pub use files::{Brought, PackageFiles};
 pub use keyring::{Distrust, Keyring, KeyringError};
 pub use order::{Batch, configure_batches, preinst_order};
 pub use pin::{Pin, PinnedArchive};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err::File;
 
-use crate::layer::LayerOptions;
+use crate::layer::{Diff, LayerOptions};
 use crate::node::{Kind, Node};
 
 /// One difference, its path relative to the root.
@@ -66,6 +66,12 @@ pub(crate) fn walk(root: &Path, options: &LayerOptions) -> io::Result<BTreeSet<P
     };
     descend(root, Path::new(""), &mut visit)?;
     Ok(paths)
+}
+
+/// Returns where the trees of `diff` differ, sorted by path.
+pub fn differences(diff: &Diff<'_>, options: &LayerOptions) -> io::Result<Vec<Change>> {
+    let candidates = diff.candidates.iter().filter(|path| options.takes(path));
+    changes(diff.lower, diff.upper, candidates).collect()
 }
 
 /// Compares the trees at `candidates`, which are sorted.

@@ -1,6 +1,6 @@
 //! Layers: tar archives made of a file tree, kept by the digest of their bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ use crate::diff::{self, Change};
 mod writer;
 
 use writer::{LayerWriter, Measured};
+
+type Writer<'a> = LayerWriter<'a, Measured<BufWriter<NamedTempFile>>>;
 
 /// What every layer of an image has in common.
 #[derive(Debug, Clone, Default)]
@@ -122,6 +124,34 @@ impl LayerStore {
         self.write(root, changes.map(Ok), options)
     }
 
+    /// Writes files below `root`, each with the time given for it or its own, and nothing else that depends on the
+    /// tree: the directories they are in are plain, with `time`. A layer above says where they are not.
+    pub fn write_files(
+        &self,
+        root: &Path,
+        files: &BTreeMap<PathBuf, Option<u64>>,
+        time: u64,
+        options: &LayerOptions,
+    ) -> Result<LayerFile, LayerError> {
+        self.write_with(root, options, |mut layer| {
+            layer = layer.with_plain_directories(time);
+            for (path, time) in files {
+                layer.entry(path.clone(), *time)?;
+            }
+            Ok(layer)
+        })
+    }
+
+    /// Writes changes, which are sorted by path, as a layer; see [`diff::differences`].
+    pub fn write_changes(
+        &self,
+        root: &Path,
+        changes: &[Change],
+        options: &LayerOptions,
+    ) -> Result<LayerFile, LayerError> {
+        self.write(root, changes.iter().cloned().map(Ok), options)
+    }
+
     /// Writes what differs between two trees as a layer: `None` where nothing does.
     ///
     /// A time alone is no difference, nor is which names share a file. Something removed becomes a whiteout, and every directory on
@@ -145,13 +175,24 @@ impl LayerStore {
         changes: impl Iterator<Item = io::Result<Change>>,
         options: &LayerOptions,
     ) -> Result<LayerFile, LayerError> {
+        self.write_with(root, options, |mut layer| {
+            for change in changes {
+                layer.change(change.map_err(LayerError::Read)?)?;
+            }
+            Ok(layer)
+        })
+    }
+
+    fn write_with<'a>(
+        &'a self,
+        root: &'a Path,
+        options: &LayerOptions,
+        fill: impl FnOnce(Writer<'a>) -> Result<Writer<'a>, LayerError>,
+    ) -> Result<LayerFile, LayerError> {
         let refuse = |source| LayerError::Write { directory: self.directory.clone(), source };
         let temporary = NamedTempFile::new_in(&self.directory).map_err(refuse)?;
         let out = Measured { out: BufWriter::new(temporary), hasher: Hasher::default(), size: 0 };
-        let mut layer = LayerWriter::new(out, root, options.epoch, &self.directory);
-        for change in changes {
-            layer.change(change.map_err(LayerError::Read)?)?;
-        }
+        let layer = fill(LayerWriter::new(out, root, options.epoch, &self.directory))?;
         let Measured { out, hasher, size } = layer.finish().map_err(refuse)?;
         let temporary = out.into_inner().map_err(|error| refuse(error.into_error()))?;
         let diff_id = hasher.finish();

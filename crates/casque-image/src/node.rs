@@ -71,7 +71,18 @@ impl Node {
         Ok(read_linked(path)?.map(|(node, _)| node))
     }
 
-    pub(crate) fn is_directory(&self) -> bool {
+    /// Returns a directory of root's that everybody may read.
+    pub fn plain_directory(mtime: u64) -> Self {
+        Self { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new() }
+    }
+
+    /// Returns whether it is one, whatever its time.
+    pub fn is_plain_directory(&self) -> bool {
+        *self == Self::plain_directory(self.mtime)
+    }
+
+    /// Returns whether it is a directory.
+    pub fn is_directory(&self) -> bool {
         self.kind == Kind::Directory
     }
 }

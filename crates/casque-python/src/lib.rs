@@ -9,6 +9,7 @@
 
 mod entry_points;
 mod error;
+mod files;
 mod html;
 mod index;
 mod install;
@@ -25,6 +26,7 @@ mod version;
 mod wheel;
 
 pub use error::{MarkerError, PythonError, RequirementProblem};
+pub use files::InstalledDistribution;
 pub use marker::Marker;
 pub use pin::{DEFAULT_INDEX, PinnedDistribution, lock};
 pub use requirements::{Requirement, requirements};

@@ -20,6 +20,27 @@ pub(crate) fn written(mut rows: Vec<Row>) -> String {
     rows.iter().map(line).collect()
 }
 
+/// Returns the path and the hash, as they are written, of each line of a `RECORD`.
+pub(crate) fn rows(text: &str) -> impl Iterator<Item = (String, &str)> + '_ {
+    text.lines().filter_map(|line| {
+        let Some(quoted) = line.strip_prefix('"') else {
+            let mut fields = line.split(',');
+            return Some((fields.next()?.to_owned(), fields.next()?));
+        };
+        // A quote inside is doubled, so the first lonely one ends the path.
+        let mut end = 0;
+        loop {
+            end += quoted[end..].find('"')?;
+            match quoted[end + 1..].starts_with('"') {
+                true => end += 2,
+                false => break,
+            }
+        }
+        let mut rest = quoted[end + 1..].split(',').skip(1);
+        Some((quoted[..end].replace("\"\"", "\""), rest.next()?))
+    })
+}
+
 fn line(row: &Row) -> String {
     let path = quoted(&row.path);
     match &row.content {
@@ -41,6 +62,15 @@ fn quoted(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let row = |path: &str| Row { path: path.to_owned(), content: Some((Digest::of(b""), 0)) };
+        let text = written(vec![row("a/b.py"), row("c,\"d\".py"), row("\"")]);
+        let paths: Vec<String> = rows(&text).map(|(path, _)| path).collect();
+        assert_eq!(paths, ["\"", "a/b.py", "c,\"d\".py"]);
+        assert!(rows(&text).all(|(_, hash)| hash == "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"));
+    }
 
     #[test]
     fn rows_are_sorted_quoted_and_hashed() {

@@ -41,6 +41,8 @@ pub(super) struct LayerWriter<'a, W: Write> {
     root: &'a Path,
     epoch: u64,
     written: BTreeSet<PathBuf>,
+    /// The time of directories that are there for the entries in them; none means they are as the tree has them.
+    directories: Option<u64>,
     /// The first name in this layer of each file that has several.
     links: HashMap<Identity, PathBuf>,
 }
@@ -48,7 +50,13 @@ pub(super) struct LayerWriter<'a, W: Write> {
 impl<'a, W: Write> LayerWriter<'a, W> {
     pub(super) fn new(out: W, root: &'a Path, epoch: u64, directory: &'a Path) -> Self {
         let tar = TarWriter::new(out);
-        Self { directory, tar, root, epoch, written: BTreeSet::new(), links: HashMap::new() }
+        let (written, links) = (BTreeSet::new(), HashMap::new());
+        Self { directory, tar, root, epoch, written, directories: None, links }
+    }
+
+    /// Lets directories be what they are by default, whatever the tree says.
+    pub(super) fn with_plain_directories(self, time: u64) -> Self {
+        Self { directories: Some(time.min(self.epoch)), ..self }
     }
 
     pub(super) fn finish(self) -> io::Result<W> {
@@ -57,12 +65,13 @@ impl<'a, W: Write> LayerWriter<'a, W> {
 
     pub(super) fn change(&mut self, change: Change) -> Result<(), LayerError> {
         match change {
-            Change::Present(path) => self.entry(path),
+            Change::Present(path) => self.entry(path, None),
             Change::Removed(path) => self.whiteout(&path),
         }
     }
 
-    fn entry(&mut self, path: PathBuf) -> Result<(), LayerError> {
+    /// Writes what is at `path`, with `time` in place of its own.
+    pub(super) fn entry(&mut self, path: PathBuf, time: Option<u64>) -> Result<(), LayerError> {
         if path == Path::new("") || self.written.contains(&path) {
             return Ok(());
         }
@@ -74,7 +83,7 @@ impl<'a, W: Write> LayerWriter<'a, W> {
             return Ok(());
         };
         self.parents(&path)?;
-        node.mtime = node.mtime.min(self.epoch);
+        node.mtime = time.unwrap_or(node.mtime).min(self.epoch);
         if let Some(target) = identity.and_then(|identity| self.links.get(&identity)) {
             let result = self.tar.append_hard_link(&path, &node, target);
             result.map_err(|source| self.write_error(source))?;
@@ -119,10 +128,16 @@ impl<'a, W: Write> LayerWriter<'a, W> {
     }
 
     fn parents(&mut self, path: &Path) -> Result<(), LayerError> {
-        match path.parent() {
-            Some(parent) => self.entry(parent.to_owned()),
-            None => Ok(()),
+        let Some(parent) = path.parent() else { return Ok(()) };
+        let Some(time) = self.directories else { return self.entry(parent.to_owned(), None) };
+        if parent == Path::new("") || self.written.contains(parent) {
+            return Ok(());
         }
+        self.parents(parent)?;
+        let result = self.tar.append(parent, &Node::plain_directory(time), &mut io::empty());
+        result.map_err(|source| self.write_error(source))?;
+        self.written.insert(parent.to_owned());
+        Ok(())
     }
 
     fn write_error(&self, source: io::Error) -> LayerError {

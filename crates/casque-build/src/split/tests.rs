@@ -1,0 +1,1 @@
+//! A difference in parts, on small trees; that the parts add up is told by unpacking them.
