@@ -11,11 +11,13 @@ use casque_format::paths;
 use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::event::Event;
+use crate::ids::pool;
+use crate::inputs::Inputs;
 use crate::lock::Purpose;
 use crate::manifest::Manifest;
-use crate::inputs::Inputs;
 use crate::shares::Kind;
 use crate::stage::{Parts, Recipe, Stage};
+use crate::trim;
 
 /// The serving agent's user: it may read its own configuration and nothing else.
 pub(crate) const AGENT_USER: &str = "casque";
@@ -28,6 +30,8 @@ impl Builder<'_> {
         let packages = self.lock.pins("base", Purpose::Packages);
         let users = users(self.manifest);
         let sources = self.lock.sources_list();
+        let left_out = trim::rules(&self.manifest.content.image.keep);
+        let answers = self.preseed().map_err(BuildError::Root)?;
         let recipe = Recipe {
             name: "base",
             created_by: format!("casque: {} {} packages", self.manifest.content.base.suite, packages.len()),
@@ -35,7 +39,10 @@ impl Builder<'_> {
                 .dated()
                 .with_packages(&packages)
                 .with_digest_of("users", &users)
-                .with_digest_of("list of archives", &sources),
+                .with_digest_of("list of archives", &sources)
+                .with_digest_of("what is left out", &left_out)
+                .with_digest_of("answers of the preseed", &answers)
+                .with_digest_of("numbers of users", &self.ids()),
             below: &[],
             transient: None,
             parts: self.parts(Kind::Base),
@@ -85,6 +92,12 @@ impl Builder<'_> {
             }
             Ok(None)
         })
+    }
+
+    /// Returns the numbers that adduser takes for users that packages make.
+    pub(crate) fn ids(&self) -> String {
+        let named = self.manifest.content.users.iter().map(|(name, user)| (name.as_str(), user.uid));
+        pool(&named.chain([(AGENT_USER, AGENT_ID)]).collect::<Vec<_>>())
     }
 
     /// Tells whoever watches what is being done.

@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use casque_debian::{Control, Deb, Pin, add_control, configure_batches, preinst_order, prepare_root, unpack};
+use casque_debian::{
+    Control, Deb, Pin, add_control, configure_batches, forget_left_out, preinst_order, prepare_root, unpack,
+};
 
 use crate::builder::Builder;
 use crate::error::BuildError;
+use crate::event::Event;
+use crate::keys;
 use crate::sandbox::Confined;
+use crate::trim;
 
 /// Files that sandboxes and engines mount over, whatever they hold.
 const MOUNT_POINTS: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
@@ -17,7 +22,8 @@ const THREADS: usize = 2;
 /// Runs what dpkg would have run before it unpacked: `$@` are the packages.
 ///
 /// On a new system these scripts have almost nothing to do; base-passwd's makes the first users, which others need. Two
-/// programs that they call are links which configuring makes, so they are there before.
+/// programs that they call are links which configuring makes, so they are there before. The scripts run where dpkg runs
+/// them, for debconf goes by that.
 const PREINST: &str = r#"
 set -e
 [ -e /usr/bin/awk ] || ln -s mawk /usr/bin/awk
@@ -26,8 +32,15 @@ export DPKG_ADMINDIR=/var/lib/dpkg DPKG_ROOT= DPKG_MAINTSCRIPT_NAME=preinst DPKG
 DPKG_RUNNING_VERSION=$(dpkg-query --showformat='${Version}' --show dpkg)
 DPKG_MAINTSCRIPT_ARCH=$(dpkg --print-architecture)
 export DPKG_RUNNING_VERSION DPKG_MAINTSCRIPT_ARCH
+new=/var/lib/dpkg/tmp.ci
 for package; do
-    DPKG_MAINTSCRIPT_PACKAGE=${package%:*} "/var/lib/dpkg/info/$package.preinst" install
+    mkdir $new
+    for file in "/var/lib/dpkg/info/$package".*; do
+        cp -p "$file" "$new/${file#"/var/lib/dpkg/info/$package".}"
+    done
+    echo "Package: ${package%:*}" >$new/control
+    DPKG_MAINTSCRIPT_PACKAGE=${package%:*} $new/preinst install
+    rm -r $new
 done
 "#;
 
@@ -71,6 +84,7 @@ impl Builder<'_> {
         if new {
             // Nothing runs in an empty root: here the scripts that belong before unpacking come after it.
             prepare_root(root, ARCHITECTURE)?;
+            self.write_trim_rules(root).map_err(BuildError::Root)?;
             unpack(root, &debs, THREADS)?;
             for path in MOUNT_POINTS {
                 fs_err::write(root.join(path), "").map_err(BuildError::Root)?;
@@ -87,6 +101,14 @@ impl Builder<'_> {
         if !new {
             unpack(root, &debs, THREADS)?;
         }
+        if let (true, Some(answers)) = (new, self.preseed().map_err(BuildError::Root)?) {
+            // debconf's own package need not be configured for that, and whoever asks comes later.
+            confined.put("/run/casque-step/preseed", &answers).map_err(BuildError::Root)?;
+            confined.run(
+                layer,
+                &["/usr/bin/perl", "/usr/bin/debconf-set-selections", "/run/casque-step/preseed"],
+            )?;
+        }
         self.work("configuring them".to_owned());
         let mut command = vec!["sh", "-c", CONFIGURE, "configure"];
         for batch in &batches {
@@ -96,8 +118,20 @@ impl Builder<'_> {
         confined.run(layer, &command)
     }
 
-    /// Fails when dpkg finds a package that is not whole.
+    fn write_trim_rules(&self, root: &Path) -> std::io::Result<()> {
+        let rules = trim::rules(&self.manifest.content.image.keep);
+        let path = root.join(trim::RULES);
+        fs_err::create_dir_all(path.parent().expect("the rules are in a directory"))?;
+        if rules.is_empty() { Ok(()) } else { fs_err::write(path, rules) }
+    }
+
+    /// Fails when dpkg finds a package that is not whole, after what belongs to no image was dealt with: records of files
+    /// that were left out, and private keys.
     pub(crate) fn audit(&self, layer: &str, root: &Path) -> Result<(), BuildError> {
+        forget_left_out(root)?;
+        for text in keys::judge(root).map_err(BuildError::Root)? {
+            self.observer.event(&Event::Warning { text });
+        }
         let confined = Confined::new(self, root, false).map_err(BuildError::Root)?;
         let lines = confined.lines(layer, &["dpkg", "--audit"])?;
         if lines.is_empty() {

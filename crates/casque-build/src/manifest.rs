@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use casque_format::settings::{Kind, Setting};
 
+pub use crate::trim::Keep;
 pub use error::{ManifestError, Place};
 pub use raw::{Distribution, Front, LayerStep, Python, ReadyRule, ServiceRule};
 

@@ -18,6 +18,8 @@ use crate::event::Event;
 pub(crate) const MANAGERS: &str = "/run/casque-step";
 /// The trusted certificates of a step with a network.
 const CERTIFICATES: &str = "/run/casque-step/certificates.pem";
+/// Numbers for the users that packages make.
+const IDS: &str = "/run/casque-step/ids";
 /// Commands that the shim answers.
 const STAND_INS: [&str; 4] = ["systemctl", "service", "supervisorctl", "deb-systemd-invoke"];
 const PATH: &str = "/run/casque-step/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -65,6 +67,11 @@ impl<'a> Confined<'a> {
             fs_err::copy(bundle, inside(CERTIFICATES))?;
         }
         Ok(())
+    }
+
+    /// Writes a file for the programs that run here; `path` is below `/run` or `/tmp`.
+    pub(crate) fn put(&self, path: &str, text: &str) -> io::Result<()> {
+        fs_err::write(self.directory().join(path.trim_start_matches('/')), text)
     }
 
     /// Runs `command` to its end, its output as events; `layer` is for messages.
@@ -139,6 +146,7 @@ impl<'a> Confined<'a> {
             read_only: false,
         };
         let mut binds = vec![bind("run", "/run"), bind("tmp", "/tmp"), bind("hosts", "/etc/hosts")];
+        binds.extend(self.adduser_configuration()?);
         if self.network {
             let resolver = Path::new("/etc/resolv.conf");
             if resolver.exists() {
@@ -155,6 +163,18 @@ impl<'a> Confined<'a> {
         }
         binds.extend(further);
         Ok(binds)
+    }
+
+    /// Returns adduser's configuration with the table of ids, laid over the root's own, which stays as it is.
+    fn adduser_configuration(&self) -> io::Result<Option<Bind>> {
+        let own = match fs_err::read_to_string(self.root.join("etc/adduser.conf")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            own => own?,
+        };
+        self.put(IDS, &self.builder.ids())?;
+        let from = self.directory().join("adduser.conf");
+        fs_err::write(&from, format!("{own}\nUID_POOL={IDS}\nGID_POOL={IDS}\n"))?;
+        Ok(Some(Bind { from, to: "/etc/adduser.conf".into(), read_only: false }))
     }
 
     fn environment(&self) -> Vec<(String, String)> {

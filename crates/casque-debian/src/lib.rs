@@ -35,6 +35,6 @@ pub use release::{Release, ReleaseError};
 pub use resolve::{Request, ResolveError, resolve};
 pub use stanza::{Stanza, stanzas};
 pub use universe::{Package, Universe, UniverseError};
-pub use unpack::{UnpackError, add_control, installed_packages, prepare_root, unpack};
+pub use unpack::{UnpackError, add_control, forget_left_out, installed_packages, prepare_root, unpack};
 pub use verify::{Verified, VerifyError, verify_clear_signed};
 pub use version::Version;

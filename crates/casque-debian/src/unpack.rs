@@ -5,6 +5,8 @@
 //! syncs each file.
 
 mod database;
+mod filter;
+mod overrides;
 mod tree;
 
 use std::io;
@@ -20,6 +22,7 @@ use database::Database;
 use tree::Tree;
 
 pub use database::installed_packages;
+pub use filter::forget_left_out;
 
 /// Why packages cannot be unpacked. A root in which unpacking failed is of no use.
 #[derive(Debug, Error)]
@@ -69,6 +72,12 @@ pub enum UnpackError {
         owner: String,
         /// The file.
         entry: String,
+    },
+    /// An administrator's owner and mode for a file cannot be read.
+    #[error("dpkg's `statoverride` has the line `{line}`, whose user, group or mode is not known")]
+    Override {
+        /// The line.
+        line: String,
     },
     /// The package is there already; replacing one is for dpkg itself.
     #[error("package `{package}` is installed already, in version {version}")]

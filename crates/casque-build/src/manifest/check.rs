@@ -107,7 +107,24 @@ impl Checker<'_> {
     fn archives(&self) -> Result<(), ManifestError> {
         let base = &self.manifest.content.base;
         let further = base.archive.iter().map(|archive| &archive.signed_by);
-        base.signed_by.iter().chain(further).try_for_each(|path| self.exists(path))
+        base.signed_by.iter().chain(further).try_for_each(|path| self.exists(path))?;
+        base.preseed.iter().try_for_each(|path| self.preseed(path))
+    }
+
+    /// Checks that debconf would understand the answers, which is known before anything is built.
+    fn preseed(&self, path: &Spanned<String>) -> Result<(), ManifestError> {
+        self.exists(path)?;
+        let full = self.manifest.directory.join(path.get_ref());
+        let text = fs_err::read_to_string(&full).map_err(ManifestError::Read)?;
+        match crate::preseed::mistake(&text) {
+            None => Ok(()),
+            Some((number, line)) => {
+                let place = Place { path: full, line: number };
+                let expected =
+                    "a line `PACKAGE QUESTION TYPE ANSWER`, TYPE being one of debconf's and not `password`";
+                self.value(place, "base.preseed", line, expected)
+            }
+        }
     }
 
     fn exists(&self, path: &Spanned<String>) -> Result<(), ManifestError> {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{ManifestError, Place};
+use crate::trim::Keep;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,6 +57,9 @@ pub struct Image {
     /// The whole ordered stop.
     #[serde(default = "default_stop_timeout")]
     pub stop_timeout: Seconds,
+    /// What packages bring and would be left out: documentation, translations.
+    #[serde(default)]
+    pub keep: Vec<Keep>,
 }
 
 fn default_tag() -> String {
@@ -77,6 +81,8 @@ pub struct Base {
     /// Packages beside the essential ones and `apt`.
     #[serde(default)]
     pub packages: Vec<String>,
+    /// Answers to the questions of packages, as debconf-set-selections(1) reads them; relative to the manifest.
+    pub preseed: Option<Spanned<String>>,
     /// Keyring of the distribution's archives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<Spanned<String>>,

@@ -98,3 +98,13 @@ fn an_unknown_setting_in_unless_is_named_with_the_nearest() {
 fn a_setting_that_would_hide_the_path_is_refused() {
     insta::assert_snapshot!(mistake("[settings.path]\ntype = \"string\"\ndescription = \"x\"\n"), @"casque.toml:8: `settings.path` is `PATH`, expected a name that hides nothing: set `[image] env-prefix`");
 }
+
+#[test]
+fn an_answer_that_debconf_would_not_understand_is_shown_with_its_own_line() {
+    // The manifest itself is a file that is there, and holds no answers.
+    insta::assert_snapshot!(mistake("preseed = \"casque.toml\"\n"), @"casque.toml:1: `base.preseed` is `[image]`, expected a line `PACKAGE QUESTION TYPE ANSWER`, TYPE being one of debconf's and not `password`");
+    insta::assert_snapshot!(mistake("preseed = \"answers\"\n"), @r"
+    casque.toml:8: there is no `answers`
+    hint: paths start from the manifest's directory
+    ");
+}

@@ -11,13 +11,15 @@ use fs_err as fs;
 use md5::{Digest as _, Md5};
 use tar::EntryType;
 
+use super::filter::{Filter, Shape, without_digests};
+use super::overrides::Overrides;
 use super::tree::{Attributes, Tree};
 use super::{UnpackError, damaged};
 use crate::control::Control;
 use crate::deb::Deb;
 use crate::stanza::{Stanza, stanzas};
 
-const DATABASE: &str = "var/lib/dpkg";
+pub(super) const DATABASE: &str = "var/lib/dpkg";
 /// What a configuration file is called until dpkg has decided about it.
 const NEW: &str = ".dpkg-new";
 /// What stands for the digest of a configuration file that was never there before.
@@ -46,6 +48,10 @@ pub(super) struct Database {
     owners: HashMap<String, String>,
     /// Where a file goes instead, and for which package it does not.
     diversions: HashMap<String, (String, String)>,
+    /// What the root's configuration leaves out.
+    filter: Filter,
+    /// Owners and modes that are not the packages' own.
+    overrides: Overrides,
     /// Lists to write again because a file changed hands.
     lost: BTreeMap<String, BTreeSet<String>>,
     /// Trigger name to interested packages, each perhaps with `/noawait`.
@@ -90,8 +96,12 @@ impl Database {
             .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
             .collect();
         let owners = read_owners(&tree)?;
+        let filter = Filter::read(&tree)?;
+        let overrides = Overrides::read(&tree)?;
         Ok(Self {
             tree,
+            filter,
+            overrides,
             status,
             owners,
             diversions,
@@ -118,6 +128,11 @@ impl Database {
     pub(super) fn write_control_files(&mut self, deb: &Deb) -> Result<(), UnpackError> {
         for member in &deb.members {
             let path = info(&deb.control, &member.name);
+            if member.name == "md5sums" {
+                let mut gone = |path: &str| self.filter.leaves_out(path, Shape::Leaf);
+                self.tree.write(&path, &without_digests(&member.bytes, &mut gone), member.mode)?;
+                continue;
+            }
             self.tree.write(&path, &member.bytes, member.mode)?;
         }
         Ok(())
@@ -155,12 +170,22 @@ impl Database {
         if path.is_empty() {
             return Ok(());
         }
-        let attributes = attributes(&mut entry).map_err(broken)?;
+        let mut attributes = attributes(&mut entry).map_err(broken)?;
+        self.overrides.apply(&listed, &mut attributes);
         let kind = entry.header().entry_type();
         if kind == EntryType::Directory {
+            if self.filter.leaves_out(&listed, Shape::Passage) {
+                unpacking.list.pop();
+                return Ok(());
+            }
             return self.tree.put_directory(Path::new(&path), &attributes);
         }
         if !self.take_over(unpacking, &listed)? {
+            unpacking.list.pop();
+            return Ok(());
+        }
+        let shape = if kind == EntryType::Symlink { Shape::Passage } else { Shape::Leaf };
+        if self.filter.leaves_out(&listed, shape) {
             unpacking.list.pop();
             return Ok(());
         }

@@ -300,3 +300,70 @@ fn the_result_does_not_depend_on_the_order_of_the_packages_or_the_number_of_thre
     assert_eq!(once, listing(true, 1));
     assert_eq!(once, listing(true, 4));
 }
+
+#[test]
+fn what_the_configuration_of_the_root_leaves_out_is_neither_there_nor_in_the_records() {
+    let set = Set::new();
+    fs::create_dir_all(set.root.join("etc/dpkg/dpkg.cfg.d")).unwrap();
+    let rules = "path-exclude=/usr/share/doc/*\npath-include=/usr/share/doc/*/copyright\npath-exclude=/usr/share/man/*/*\n";
+    fs::write(set.root.join("etc/dpkg/dpkg.cfg.d/rules"), rules).unwrap();
+    fs::write(set.root.join("etc/dpkg/dpkg.cfg.d/rules.dpkg-old"), "path-exclude=*\n").unwrap();
+    let digests = "1  usr/share/doc/a/README\n2  usr/share/doc/a/copyright\n";
+    let scripts = [(EntryType::Regular, "./md5sums", digests, 0o644)];
+    let files = [
+        (EntryType::Directory, "./usr/share/doc/a/", "", 0o755),
+        (EntryType::Regular, "./usr/share/doc/a/README", "long", 0o644),
+        (EntryType::Regular, "./usr/share/doc/a/copyright", "ours", 0o644),
+        (EntryType::Symlink, "./usr/share/doc/b", "a", 0o777),
+        (EntryType::Directory, "./usr/share/man/man1/", "", 0o755),
+        (EntryType::Regular, "./usr/share/man/man1/a.1", "manual", 0o644),
+    ];
+    unpack(&set.root, &[set.deb(A, &scripts, &files)], 1).unwrap();
+    let there = |(_, path, ..): &&File<'_>| set.root.join(path).symlink_metadata().is_ok();
+    let there: Vec<_> = files.iter().filter(there).map(|(_, path, ..)| *path).collect();
+    assert_eq!(
+        there,
+        ["./usr/share/doc/a/", "./usr/share/doc/a/copyright", "./usr/share/doc/b", "./usr/share/man/man1/"]
+    );
+    let list = "/usr/share/doc/a\n/usr/share/doc/a/copyright\n/usr/share/doc/b\n/usr/share/man/man1\n";
+    assert_eq!(set.read("var/lib/dpkg/info/a.list"), list);
+    assert_eq!(set.read("var/lib/dpkg/info/a.md5sums"), "2  usr/share/doc/a/copyright\n");
+
+    // dpkg itself records all of them; a file that is there although it would be left out keeps its own.
+    fs::write(set.root.join("usr/share/man/man1/kept.1"), "").unwrap();
+    let digests = format!("{digests}3  usr/share/man/man1/a.1\n4  usr/share/man/man1/kept.1\n");
+    fs::write(set.root.join("var/lib/dpkg/info/a.md5sums"), digests).unwrap();
+    let whole = format!("{list}/usr/share/doc/a/README\n/usr/share/man/man1/kept.1\n");
+    fs::write(set.root.join("var/lib/dpkg/info/a.list"), whole).unwrap();
+    forget_left_out(&set.root).unwrap();
+    assert_eq!(set.read("var/lib/dpkg/info/a.list"), format!("{list}/usr/share/man/man1/kept.1\n"));
+    assert_eq!(
+        set.read("var/lib/dpkg/info/a.md5sums"),
+        "2  usr/share/doc/a/copyright\n4  usr/share/man/man1/kept.1\n"
+    );
+}
+
+#[test]
+fn an_administrators_owner_and_mode_come_before_the_packages() {
+    let set = Set::new();
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    fs::create_dir_all(set.root.join("etc")).unwrap();
+    fs::write(set.root.join("etc/passwd"), format!("operator:x:{uid}:{gid}::/:/bin/sh\n")).unwrap();
+    let lines = format!("operator #{gid} 4754 /usr/bin/a\n#{uid} #{gid} 2770 /var/a\n");
+    fs::write(set.root.join("var/lib/dpkg/statoverride"), lines).unwrap();
+    let files = [
+        (EntryType::Regular, "./usr/bin/a", "program", 0o755),
+        (EntryType::Regular, "./usr/bin/b", "program", 0o755),
+        (EntryType::Directory, "./var/a/", "", 0o755),
+    ];
+    unpack(&set.root, &[set.deb(A, &[], &files)], 1).unwrap();
+    let modes = files.map(|(_, path, ..)| fs::metadata(set.root.join(path)).unwrap().mode() & 0o7777);
+    assert_eq!(modes, [0o4754, 0o755, 0o2770]);
+
+    fs::write(set.root.join("var/lib/dpkg/statoverride"), "stranger root 755 /usr/bin/b\n").unwrap();
+    let error = unpack(&set.root, &[set.deb(B, &[], &[])], 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "dpkg's `statoverride` has the line `stranger root 755 /usr/bin/b`, whose user, group or mode is not known"
+    );
+}

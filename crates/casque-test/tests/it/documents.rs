@@ -37,7 +37,7 @@ const TABLES: [(&str, &str); 17] = [
 /// Reads a manifest; the files that the examples name are there.
 fn read_manifest(text: &str) -> Result<Manifest, String> {
     let place = tempfile::tempdir().unwrap();
-    for file in ["keys/mongodb.asc", "requirements.lock", "app/main.py"] {
+    for file in ["keys/mongodb.asc", "answers.preseed", "requirements.lock", "app/main.py"] {
         std::fs::create_dir_all(place.path().join(file).parent().unwrap()).unwrap();
         std::fs::write(place.path().join(file), "").unwrap();
     }
