@@ -26,6 +26,7 @@ main() {
     step make --no-print-directory -C examples/backend test
     step make --no-print-directory -C examples/backend test-production
     step demo/image.sh
+    step tests/root.sh
     step tests/same-bytes.sh
     step tests/removed-package.sh
     step tests/failing-step.sh
