@@ -69,7 +69,9 @@ impl Builder<'_> {
         let mut debs = Vec::new();
         for pin in packages {
             let read = Deb::open(&store.path(&pin.sha256));
-            debs.push(read.map_err(|source| BuildError::Package { package: pin.name.clone(), source })?);
+            let deb = read.map_err(|source| BuildError::Package { package: pin.name.clone(), source })?;
+            check_label(pin, &deb.control)?;
+            debs.push(deb);
         }
         let controls: Vec<&Control> = debs.iter().map(|deb| &deb.control).collect();
         let mut preinsts = preinst_order(&controls, ARCHITECTURE)?;
@@ -139,4 +141,17 @@ impl Builder<'_> {
         }
         Err(BuildError::Audit { layer: layer.to_owned(), lines })
     }
+}
+
+/// Checks that a package is the one that the archive's index said it is.
+fn check_label(pin: &Pin, control: &Control) -> Result<(), BuildError> {
+    let found = (&control.name, &control.version, &control.architecture);
+    if found == (&pin.name, &pin.version, &pin.architecture) {
+        return Ok(());
+    }
+    let (name, version, architecture) = found;
+    Err(BuildError::Mislabelled {
+        wanted: format!("{} {} {}", pin.name, pin.version, pin.architecture),
+        found: format!("{name} {version} {architecture}"),
+    })
 }

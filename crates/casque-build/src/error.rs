@@ -54,6 +54,14 @@ pub enum BuildError {
         /// Why.
         source: DebError,
     },
+    /// A package is another one than its archive says.
+    #[error("the archive's index says `{wanted}`, and the file says it is `{found}`")]
+    Mislabelled {
+        /// Name, version and architecture in the index.
+        wanted: String,
+        /// The same in the package.
+        found: String,
+    },
     /// Packages cannot be unpacked.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
@@ -305,7 +313,7 @@ impl BuildError {
                 Some("add `python3` (or `python3-venv`, for scripts that call pip) to `packages`".to_owned())
             }
             Self::Resolve { source, .. } => hint_of_resolve(source),
-            Self::Package { .. } => Some("leave it out, or tell who runs the archive".to_owned()),
+            Self::Package { .. } | Self::Mislabelled { .. } => Some("leave it out, or tell who runs the archive".to_owned()),
             Self::Archive(error) => match &error.reason {
                 ArchiveReason::Release(error) => hint_of_release(error),
                 ArchiveReason::Fetch(FetchError::NotFound { .. }) => {
@@ -316,7 +324,7 @@ impl BuildError {
             },
             Self::Fetch(error) => hint_of_fetch(error),
             Self::Keyring(_) => {
-                Some("install `debian-archive-keyring`, or say `[base] signed-by = \"FILE\"`".to_owned())
+                Some("install `debian-archive-keyring` or `ubuntu-archive-keyring`, or say `[base] signed-by = \"FILE\"`".to_owned())
             }
             Self::CachePruned { .. } => Some("build again".to_owned()),
             Self::TooManyLayers { .. } => {
@@ -348,9 +356,9 @@ impl BuildError {
             | Self::NoPython { .. } => ErrorClass::Manifest,
             Self::Python(error) => class_of_python(error),
             // An archive vouched for the file, and it is no package.
-            Self::Package { .. } => ErrorClass::Trust,
+            Self::Package { .. } | Self::Mislabelled { .. } => ErrorClass::Trust,
             Self::Archive(error) => match &error.reason {
-                ArchiveReason::Release(_) => ErrorClass::Trust,
+                ArchiveReason::Release(_) | ArchiveReason::TooLarge { .. } => ErrorClass::Trust,
                 ArchiveReason::Fetch(error) => class_of_fetch(error),
                 _ => ErrorClass::Resolve,
             },
@@ -390,6 +398,10 @@ fn hint_of_release(error: &ReleaseError) -> Option<String> {
             "the mirror is out of date, or this machine's clock is wrong; another mirror: set `CASQUE_MIRROR`"
         }
         ReleaseError::Future { .. } => "set this machine's clock",
+        ReleaseError::Older { .. } => {
+            "another mirror may be up to date: set `CASQUE_MIRROR`; if it is meant, say `--allow-older`"
+        }
+        ReleaseError::Suite { .. } => "name the suite as the archive does, or use another mirror",
         _ => return None,
     };
     Some(hint.to_owned())
@@ -400,8 +412,18 @@ fn hint_of_fetch(error: &FetchError) -> Option<String> {
         FetchError::Connect { .. } => {
             "check the network; a proxy is taken from `https_proxy`, a Debian mirror from `CASQUE_MIRROR`"
         }
+        FetchError::ProxyRefused { .. } => {
+            "a proxy that wants a login takes it from `http://USER:PASSWORD@HOST:PORT` in `https_proxy`"
+        }
+        FetchError::Status { status: 401 | 403, .. } => {
+            "a login is taken from the file that `CASQUE_AUTH` names, or from `CASQUE_MIRROR`"
+        }
+        FetchError::Offline { .. } => {
+            "where there is a network, `casque fetch --into DIR`; then name that directory with `--store`"
+        }
+        FetchError::NotAStore { .. } => "name a directory that `casque fetch --into` filled",
         FetchError::Status { .. } | FetchError::Truncated { .. } => "try again later",
-        FetchError::HashMismatch { .. } | FetchError::SizeMismatch { .. } => {
+        FetchError::TooLarge { .. } | FetchError::HashMismatch { .. } | FetchError::SizeMismatch { .. } => {
             "something between the archive and here changed the file; try again, or set another `CASQUE_MIRROR`"
         }
         _ => return None,
@@ -411,7 +433,11 @@ fn hint_of_fetch(error: &FetchError) -> Option<String> {
 
 fn class_of_fetch(error: &FetchError) -> ErrorClass {
     match error.root() {
-        FetchError::HashMismatch { .. } | FetchError::SizeMismatch { .. } => ErrorClass::Trust,
+        FetchError::TooLarge { .. }
+        | FetchError::HashMismatch { .. }
+        | FetchError::SizeMismatch { .. }
+        | FetchError::Downgrade { .. } => ErrorClass::Trust,
+        FetchError::NotAStore { .. } => ErrorClass::Manifest,
         FetchError::Disk(_) => ErrorClass::Unexpected,
         _ => ErrorClass::Network,
     }

@@ -16,7 +16,7 @@ use crate::cache::Cache;
 use crate::configure::ARCHITECTURE;
 use crate::error::BuildError;
 use crate::event::Observer;
-use crate::lock::{self, Lockfile};
+use crate::lock::{self, Lockfile, Mirrors};
 use crate::manifest::Manifest;
 use crate::shares::Shares;
 use crate::stage::Stage;
@@ -31,6 +31,8 @@ pub struct BuildRequest<'a> {
     pub cache: &'a Cache,
     /// How to download.
     pub network: &'a Network,
+    /// What stands in for well-known addresses.
+    pub mirrors: &'a Mirrors,
     /// How to run programs.
     pub sandbox: &'a Sandbox,
     /// The programs that go into images and sandboxes.
@@ -76,7 +78,7 @@ pub struct BuiltLayer {
 /// # Errors
 /// Whatever can go wrong; the output is then as it was before.
 pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
-    lock::fetch(request.lock, request.network, request.cache, request.progress)?;
+    lock::fetch(request.lock, request.network, request.cache, request.mirrors, request.progress)?;
     let workspace = request.cache.workspace()?;
     let builder = Builder {
         manifest: request.manifest,

@@ -1,31 +1,30 @@
 //! Locking and fetching: what a build takes from elsewhere is decided once, and then only ever downloaded.
 
+mod archives;
 mod file;
+mod mirrors;
 mod python;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use casque_debian::{Archive, Control, Keyring, Package, Pin, PinnedArchive, Universe, load_archives};
-use casque_fetch::{Network, Progress, fetch_all};
+use casque_debian::{Control, Package, Pin, PinnedArchive, Universe, load_archives};
+use casque_fetch::{Network, Progress, Store, fetch_all};
 use time::OffsetDateTime;
 
+pub(crate) use archives::archive_names;
 pub use file::{Lockfile, PackageSet, Purpose};
+pub use mirrors::Mirrors;
 pub use python::PythonSet;
 
 use crate::cache::Cache;
 use crate::configure::ARCHITECTURE;
 use crate::error::{BuildError, LockError};
 use crate::event::{Event, Observer};
-use crate::manifest::{Distribution, Manifest};
+use crate::manifest::Manifest;
 
 /// Downloads beside each other.
 const PARALLEL: usize = 8;
-/// The distribution's own addresses.
-const DEBIAN: &str = "http://deb.debian.org";
-/// Where a Debian system has the keys of its archives.
-const DEBIAN_KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
 /// When to resolve anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update {
@@ -47,8 +46,10 @@ pub struct Request<'a> {
     pub network: &'a Network,
     /// Where downloads are kept.
     pub cache: &'a Cache,
-    /// In place of the distribution's own address.
-    pub mirror: Option<&'a str>,
+    /// What stands in for well-known addresses.
+    pub mirrors: &'a Mirrors,
+    /// Take an archive that is older than that of the lock.
+    pub allow_older: bool,
     /// In place of the Python package index.
     pub python_index: Option<&'a str>,
     /// For judging what has expired.
@@ -90,10 +91,32 @@ pub fn fetch(
     lock: &Lockfile,
     network: &Network,
     cache: &Cache,
+    mirrors: &Mirrors,
     progress: &dyn Progress,
 ) -> Result<(), BuildError> {
-    let files = lock.files();
-    fetch_all(network, &cache.store()?, &files, PARALLEL, progress).map(drop).map_err(file::superseded)
+    fetch_into(&cache.store()?, lock, network, mirrors, progress)
+}
+
+/// Does what [`fetch`] does for a store of its own, which a build elsewhere can use.
+///
+/// # Errors
+/// Those of [`fetch`].
+pub fn fetch_into(
+    store: &Store,
+    lock: &Lockfile,
+    network: &Network,
+    mirrors: &Mirrors,
+    progress: &dyn Progress,
+) -> Result<(), BuildError> {
+    let mut files = lock.files();
+    let digests: Vec<_> = files.iter().map(|file| file.digest).collect();
+    for directory in &mirrors.stores {
+        store.import(directory, &digests)?;
+    }
+    for url in files.iter_mut().flat_map(|file| &mut file.urls) {
+        *url = mirrors.stand_in(url);
+    }
+    fetch_all(network, store, &files, PARALLEL, progress).map(drop).map_err(file::superseded)
 }
 
 /// Returns what every Debian system has: what is essential or of the priority `required` (Debian policy 2.5, 3.8).
@@ -114,12 +137,15 @@ impl Request<'_> {
         self.work("reading the archives' metadata");
         let archives = self.archives()?;
         let store = self.cache.store()?;
-        let snapshot = load_archives(self.network, &store, &archives, ARCHITECTURE, self.now)?;
+        let mut snapshot = load_archives(self.network, &store, &archives, ARCHITECTURE, self.now)?;
+        let preferences = self.preferences(&archives, &snapshot.releases);
+        snapshot.universe.prefer(&preferences);
         let universe = &snapshot.universe;
         self.work(&format!("resolving, {} packages to choose from", universe.len()));
         let described = archives.iter().zip(&snapshot.releases);
         let mut lock =
             Lockfile::new(described.map(|(archive, release)| PinnedArchive::new(archive, release)).collect());
+        self.write_preferences(&mut lock);
         // What with-packages brings is gone after its step, so only what ships is there for the next layer.
         let mut shipped: Vec<Control> = Vec::new();
         for demand in file::demands(self.manifest) {
@@ -151,43 +177,5 @@ impl Request<'_> {
         lock.packages.dedup_by(|a, b| a.name == b.name);
         lock.python = self.pin_python(&lock)?;
         Ok(lock)
-    }
-
-    fn archives(&self) -> Result<Vec<Archive>, BuildError> {
-        let base = &self.manifest.content.base;
-        let Distribution::Debian = base.distribution;
-        let mirror = self.mirror.unwrap_or(DEBIAN).trim_end_matches('/');
-        let keys = match &base.signed_by {
-            Some(path) => self.manifest.directory.join(path.get_ref()),
-            None => PathBuf::from(DEBIAN_KEYS),
-        };
-        let keyring = Keyring::open(&[keys])?;
-        let suite = &base.suite;
-        let main = vec!["main".to_owned()];
-        let debian = [
-            (format!("{mirror}/debian"), suite.clone()),
-            (format!("{mirror}/debian"), format!("{suite}-updates")),
-            (format!("{mirror}/debian-security"), format!("{suite}-security")),
-        ];
-        let mut archives: Vec<Archive> = debian
-            .into_iter()
-            .map(|(url, suite)| Archive {
-                name: suite.clone(),
-                url,
-                suite,
-                components: main.clone(),
-                keyring: keyring.clone(),
-            })
-            .collect();
-        for further in &base.archive {
-            archives.push(Archive {
-                name: further.name.clone(),
-                url: further.url.clone(),
-                suite: further.suite.clone(),
-                components: further.components.clone(),
-                keyring: Keyring::open(&[self.manifest.directory.join(further.signed_by.get_ref())])?,
-            });
-        }
-        Ok(archives)
     }
 }

@@ -14,7 +14,7 @@ use casque_format::settings::{Kind, Setting};
 
 pub use crate::trim::Keep;
 pub use error::{ManifestError, Place};
-pub use raw::{Distribution, Front, LayerStep, Python, ReadyRule, ServiceRule};
+pub use raw::{Distribution, Front, LayerStep, PackagePin, Python, ReadyRule, ServiceRule};
 
 /// A manifest that passed every check that needs no archive and no root filesystem.
 #[derive(Debug, Clone)]

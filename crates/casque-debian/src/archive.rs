@@ -24,6 +24,10 @@ pub struct Archive {
     pub name: String,
     /// Its address, without a slash at the end.
     pub url: String,
+    /// The address of what stands in for it.
+    pub mirror: Option<String>,
+    /// When the metadata was made that was accepted before; an older one is refused.
+    pub accepted: Option<OffsetDateTime>,
     /// The suite; one that ends in a slash is the directory of an archive without components.
     pub suite: String,
     /// The components, such as `main`.
@@ -68,8 +72,16 @@ pub enum ArchiveReason {
         /// Why.
         source: CompressError,
     },
+    /// An index unpacks to more than it should.
+    #[error("index `{index}` unpacks to more than {limit} bytes")]
+    TooLarge {
+        /// The index.
+        index: String,
+        /// What it may have.
+        limit: u64,
+    },
     /// An index is not text.
-    #[error("index `{index}` is not UTF-8 text, or larger than an index can be")]
+    #[error("index `{index}` is not UTF-8 text")]
     NotText {
         /// The index.
         index: String,
@@ -134,8 +146,11 @@ fn load(
     now: OffsetDateTime,
 ) -> Result<(Release, Vec<(String, String)>), ArchiveReason> {
     let base = archive.directory();
-    let signed = network.get(&format!("{base}/InRelease"), LARGEST_RELEASE).map_err(ArchiveReason::Fetch)?;
-    let release = Release::verify(&signed, &archive.keyring, now).map_err(ArchiveReason::Release)?;
+    let release = load_release(network, archive, &base, now)?;
+    if !archive.suite.ends_with('/') {
+        release.check_suite(&archive.suite).map_err(ArchiveReason::Release)?;
+    }
+    release.check_age(archive.accepted).map_err(ArchiveReason::Release)?;
     let indexes = archive.choose_indexes(&release, architecture)?;
     let wanted: Vec<_> = indexes.iter().map(|index| index.wanted(&base, release.by_hash)).collect();
     fetch_all(network, store, &wanted, 2, &Silent).map_err(ArchiveReason::Fetch)?;
@@ -147,9 +162,33 @@ fn load(
     Ok((release, texts))
 }
 
+/// Reads `InRelease`, or where there is none the older pair of `Release` and its signatures.
+fn load_release(
+    network: &Network,
+    archive: &Archive,
+    base: &str,
+    now: OffsetDateTime,
+) -> Result<Release, ArchiveReason> {
+    let get = |name: &str| network.get(&format!("{base}/{name}"), LARGEST_RELEASE);
+    let keyring = &archive.keyring;
+    let release = match get("InRelease") {
+        Ok(signed) => Release::verify(&signed, keyring, now),
+        Err(missing @ FetchError::NotFound { .. }) => {
+            let pair = get("Release").and_then(|release| Ok((release, get("Release.gpg")?)));
+            let (release, signatures) = pair.map_err(|error| match error {
+                FetchError::NotFound { .. } => ArchiveReason::Fetch(missing),
+                error => ArchiveReason::Fetch(error),
+            })?;
+            Release::verify_detached(&release, &signatures, keyring, now)
+        }
+        Err(error) => return Err(ArchiveReason::Fetch(error)),
+    };
+    release.map_err(ArchiveReason::Release)
+}
+
 impl Archive {
     fn directory(&self) -> String {
-        let url = self.url.trim_end_matches('/');
+        let url = self.mirror.as_ref().unwrap_or(&self.url).trim_end_matches('/');
         match self.suite.strip_suffix('/') {
             Some("" | ".") => url.to_owned(),
             Some(directory) => format!("{url}/{}", directory.trim_start_matches("./")),
@@ -187,15 +226,19 @@ struct Index {
     path: String,
     entry: IndexEntry,
     compression: Compression,
+    /// What it unpacks to at most.
+    unpacked: u64,
 }
 
 impl Index {
-    /// Chooses the smallest form the archive has.
+    /// Chooses the form that is usually the smallest. The plain one comes last: archives state it without having it.
     fn best(release: &Release, path: &str) -> Option<Self> {
-        [Compression::Xz, Compression::Gzip, Compression::None].into_iter().find_map(|compression| {
+        let forms = [Compression::Xz, Compression::Zstd, Compression::Gzip, Compression::None];
+        let unpacked = release.indexes.get(path).map_or(LARGEST_INDEX, |plain| plain.size);
+        forms.into_iter().find_map(|compression| {
             let path = format!("{path}{}", compression.suffix());
             let entry = *release.indexes.get(&path)?;
-            Some(Self { path, entry, compression })
+            Some(Self { path, entry, compression, unpacked })
         })
     }
 
@@ -220,9 +263,12 @@ impl Index {
         self.compression
             .reader(packed.as_slice())
             .map_err(failed)?
-            .take(LARGEST_INDEX)
+            .take(self.unpacked.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|error| failed(CompressError::Read(error)))?;
+        if bytes.len() as u64 > self.unpacked {
+            return Err(ArchiveReason::TooLarge { index: self.path.clone(), limit: self.unpacked });
+        }
         String::from_utf8(bytes).map_err(|_| ArchiveReason::NotText { index: self.path.clone() })
     }
 }

@@ -34,7 +34,7 @@ pub use relation::{Alternatives, NotARelation, Operator, Relation, parse_relatio
 pub use release::{Release, ReleaseError};
 pub use resolve::{Request, ResolveError, resolve};
 pub use stanza::{Stanza, stanzas};
-pub use universe::{Package, Universe, UniverseError};
+pub use universe::{Package, PackagePin, Preferences, Universe, UniverseError, matches};
 pub use unpack::{UnpackError, add_control, forget_left_out, installed_packages, prepare_root, unpack};
-pub use verify::{Verified, VerifyError, verify_clear_signed};
+pub use verify::{Verified, VerifyError, verify_clear_signed, verify_detached};
 pub use version::Version;

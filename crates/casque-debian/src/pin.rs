@@ -54,6 +54,9 @@ pub struct PinnedArchive {
     pub release: Digest,
     /// Fingerprint of the key that vouched for it.
     pub key: String,
+    /// How much its packages are preferred, where the manifest says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
 }
 
 impl Pin {
@@ -98,20 +101,22 @@ impl PinnedArchive {
             date: release.date.unix_timestamp(),
             release: release.digest,
             key: release.key.clone(),
+            priority: None,
         }
     }
 }
 
-/// Returns the address under which snapshot.debian.org keeps a file of Debian's own archives for good.
+/// Returns the address under which a distribution keeps a file of its own archives for good.
 ///
 /// An address there means the last snapshot before its time, and the next one after a `Release` is made comes some
 /// hours later; half a day leaves room for it.
 fn snapshot_url(release: &Release, filename: &str) -> Option<String> {
     let archive = match (release.origin.as_str(), release.label.as_str()) {
-        ("Debian", "Debian") => "debian",
-        ("Debian", "Debian-Security") => "debian-security",
+        ("Debian", "Debian") => "https://snapshot.debian.org/archive/debian",
+        ("Debian", "Debian-Security") => "https://snapshot.debian.org/archive/debian-security",
+        ("Ubuntu", "Ubuntu") => "https://snapshot.ubuntu.com/ubuntu",
         _ => return None,
     };
     let moment = snapshot(release.date + Duration::hours(12));
-    Some(format!("https://snapshot.debian.org/archive/{archive}/{moment}/{filename}"))
+    Some(format!("{archive}/{moment}/{filename}"))
 }

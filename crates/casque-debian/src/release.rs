@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use crate::date;
 use crate::keyring::Keyring;
 use crate::stanza::Stanza;
-use crate::verify::{VerifyError, verify_clear_signed};
+use crate::verify::{Verified, VerifyError, verify_clear_signed, verify_detached};
 
 /// How far ahead of ours the clock of an archive may be.
 const CLOCK_TOLERANCE: Duration = Duration::minutes(10);
@@ -31,6 +31,10 @@ pub struct Release {
     pub digest: Digest,
     /// Fingerprint of the key that vouches for it.
     pub key: String,
+    /// Nothing of it is taken unless it is asked for (`NotAutomatic`).
+    pub not_automatic: bool,
+    /// What was taken of it once is kept up to date (`ButAutomaticUpgrades`).
+    pub automatic_upgrades: bool,
     /// Indexes are also found under their digest.
     pub(crate) by_hash: bool,
     /// Packages for all architectures are listed apart, and only there.
@@ -76,12 +80,47 @@ pub enum ReleaseError {
         /// When it says it was made.
         date: OffsetDateTime,
     },
+    /// It is older than what the lock was made from; an attacker may be replaying it.
+    #[error(
+        "the archive's metadata is from {}, older than that of the lock, {}",
+        date::readable(*date),
+        date::readable(*locked)
+    )]
+    Older {
+        /// When it says it was made.
+        date: OffsetDateTime,
+        /// When that of the lock was made.
+        locked: OffsetDateTime,
+    },
+    /// It is that of another suite, which somebody put in the place of this one.
+    #[error("the archive's metadata is that of `{}`, not of `{asked}`", names.join("` or `"))]
+    Suite {
+        /// The suite that was asked for.
+        asked: String,
+        /// Its own suite and codename.
+        names: Vec<String>,
+    },
 }
 
 impl Release {
     /// Checks the signatures and dates of an `InRelease` file and reads it.
     pub fn verify(in_release: &[u8], keyring: &Keyring, now: OffsetDateTime) -> Result<Self, ReleaseError> {
         let verified = verify_clear_signed(in_release, keyring, now).map_err(ReleaseError::Verify)?;
+        Self::read(verified, Digest::of(in_release), now)
+    }
+
+    /// Does the same for a `Release` file with its signatures beside it.
+    pub fn verify_detached(
+        release: &[u8],
+        signatures: &[u8],
+        keyring: &Keyring,
+        now: OffsetDateTime,
+    ) -> Result<Self, ReleaseError> {
+        let verified = verify_detached(release, signatures, keyring, now).map_err(ReleaseError::Verify)?;
+        Self::read(verified, Digest::of(release), now)
+    }
+
+    fn read(verified: Verified, digest: Digest, now: OffsetDateTime) -> Result<Self, ReleaseError> {
         let stanza = Stanza::first(&verified.text).ok_or(ReleaseError::Field { field: "Date" })?;
         let moment = |field: &'static str| {
             stanza.get(field).map(|text| date::parse(text).ok_or(ReleaseError::Field { field })).transpose()
@@ -101,13 +140,45 @@ impl Release {
             suite: text("Suite"),
             codename: text("Codename"),
             date,
-            digest: Digest::of(in_release),
+            not_automatic: stanza.get("NotAutomatic") == Some("yes"),
+            automatic_upgrades: stanza.get("ButAutomaticUpgrades") == Some("yes"),
+            digest,
             key: verified.key,
             by_hash: stanza.get("Acquire-By-Hash") == Some("yes"),
             separate_all: words("Architectures").any(|word| word == "all")
                 && !words("No-Support-for-Architecture-all").any(|word| word == "Packages"),
             indexes: entries(stanza.get("SHA256").ok_or(ReleaseError::Field { field: "SHA256" })?)?,
         })
+    }
+
+    /// Checks that this is the metadata of `suite`, under its name or its codename.
+    ///
+    /// An archive may name itself by the directory above alone: `bookworm/updates` by `bookworm`, as apt has it.
+    pub(crate) fn check_suite(&self, suite: &str) -> Result<(), ReleaseError> {
+        let names: Vec<String> =
+            [&self.suite, &self.codename].into_iter().filter(|name| !name.is_empty()).cloned().collect();
+        let above = suite.rsplit_once('/').map_or(suite, |(above, _)| above);
+        if names.is_empty() || names.iter().any(|name| name == suite || name == above) {
+            return Ok(());
+        }
+        Err(ReleaseError::Suite { asked: suite.to_owned(), names })
+    }
+
+    /// Checks that this is not older than what was accepted before.
+    pub(crate) fn check_age(&self, locked: Option<OffsetDateTime>) -> Result<(), ReleaseError> {
+        match locked.filter(|locked| self.date < *locked) {
+            Some(locked) => Err(ReleaseError::Older { date: self.date, locked }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the priority that apt gives to an archive by itself (apt_preferences(5)).
+    pub fn default_priority(&self) -> i32 {
+        match (self.not_automatic, self.automatic_upgrades) {
+            (true, false) => 1,
+            (true, true) => 100,
+            (false, _) => 500,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every package that the chosen archives offer.
 
+mod candidate;
+
 use std::collections::HashMap;
 
 use casque_format::digest::Digest;
@@ -8,6 +10,8 @@ use thiserror::Error;
 use crate::control::{Control, ControlError, ControlFields};
 use crate::stanza::stanzas;
 use crate::version::Version;
+
+pub use candidate::{PackagePin, Preferences, matches};
 
 /// A package that an archive offers.
 #[derive(Debug, Clone, PartialEq, Eq)]

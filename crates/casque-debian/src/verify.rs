@@ -1,6 +1,6 @@
 //! Whether signed text comes from whom it should.
 
-use pgp::composed::CleartextSignedMessage;
+use pgp::composed::{CleartextSignedMessage, Deserializable as _, DetachedSignature};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType};
 use thiserror::Error;
@@ -83,6 +83,26 @@ pub fn verify_clear_signed(
     let key = accept(message.signatures(), signed.as_bytes(), keyring, now)?;
     // Only what was signed is handed on: anything around it in the file proves nothing.
     Ok(Verified { text: signed.replace("\r\n", "\n"), key })
+}
+
+/// Checks text whose signatures are in a file beside it, armoured or not, such as `Release` and `Release.gpg`.
+pub fn verify_detached(
+    bytes: &[u8],
+    signatures: &[u8],
+    keyring: &Keyring,
+    now: OffsetDateTime,
+) -> Result<Verified, VerifyError> {
+    let not_signed = |reason: String| VerifyError::NotSigned { reason };
+    let text = std::str::from_utf8(bytes).map_err(|error| not_signed(error.to_string()))?;
+    let parsed: Result<Vec<DetachedSignature>, _> = if signatures.starts_with(b"-----BEGIN") {
+        DetachedSignature::from_armor_many(signatures).and_then(|(parsed, _)| parsed.collect())
+    } else {
+        DetachedSignature::from_bytes_many(signatures).and_then(Iterator::collect)
+    };
+    let parsed = parsed.map_err(|error| not_signed(error.to_string()))?;
+    let parsed: Vec<Signature> = parsed.into_iter().map(|detached| detached.signature).collect();
+    let key = accept(&parsed, bytes, keyring, now)?;
+    Ok(Verified { text: text.to_owned(), key })
 }
 
 /// Returns the fingerprint of the first accepted key whose signature over `data` is good.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use casque_format::digest::Digest;
 use thiserror::Error;
@@ -43,6 +44,36 @@ pub enum FetchError {
         url: String,
         /// The HTTP status.
         status: u16,
+        /// How long the server asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// Redirections follow each other without end.
+    #[error("`{url}` leads from one redirection to the next without end")]
+    Redirections {
+        /// Where it was asked for.
+        url: String,
+    },
+    /// A redirection leads from an encrypted connection to one that everybody can read.
+    #[error("`{url}` is redirected to `{host}` without encryption")]
+    Downgrade {
+        /// Where it was asked for.
+        url: String,
+        /// Where it leads to.
+        host: String,
+    },
+    /// Whoever started this does not want anything to be asked of the network.
+    #[error("`{url}` is not asked for, since this is to be done without a network")]
+    Offline {
+        /// What would have been asked for.
+        url: String,
+    },
+    /// The proxy would not connect.
+    #[error("the proxy does not lead to `{url}`: {answer}")]
+    ProxyRefused {
+        /// Where it was asked for.
+        url: String,
+        /// What it said.
+        answer: String,
     },
     /// No answer was had at all.
     #[error("cannot reach `{url}`")]
@@ -96,6 +127,12 @@ pub enum FetchError {
     /// The store could not be read or written; the path is in the message.
     #[error("cannot use the store of downloads")]
     Disk(#[source] io::Error),
+    /// What was named as a store is none.
+    #[error("`{}` is not a store of downloads", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+    },
     /// One of several files could not be had.
     #[error("cannot fetch `{label}`")]
     File {
@@ -135,8 +172,8 @@ impl FetchError {
     /// Ranks errors by how much they tell: of several addresses, the most telling failure is the one to report.
     pub(crate) fn weight(&self) -> u8 {
         match self {
-            Self::Url { .. } => 0,
-            Self::Connect { .. } => 1,
+            Self::Url { .. } | Self::Offline { .. } => 0,
+            Self::Connect { .. } | Self::ProxyRefused { .. } => 1,
             // One server that answered knows more than another that could not be asked.
             Self::NotFound { .. } => 2,
             Self::Status { .. } => 3,

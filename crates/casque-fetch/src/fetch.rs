@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use casque_format::digest::Digest;
 
-use crate::network::{ATTEMPTS, FIRST_DELAY};
+use crate::credentials::plain;
+use crate::network::Request;
+use crate::retry::Tries;
+use crate::store::Entry;
 use crate::{FetchError, Network, Store};
 
 /// What a file of unknown size may have at most.
@@ -113,7 +116,7 @@ struct Job<'a> {
     outcome: &'a Outcome,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
     fn fetch(&self, file: &Wanted) -> Result<u64, FetchError> {
         let mut worst = FetchError::NoUrl;
         let mut known = false;
@@ -129,49 +132,62 @@ impl Job<'_> {
     }
 
     fn fetch_from(&self, file: &Wanted, url: &str) -> Result<u64, FetchError> {
-        let mut delay = FIRST_DELAY;
-        let mut attempt = 1;
+        let mut tries = Tries::default();
+        let mut part = Part::new(self)?;
         loop {
-            match self.attempt(file, url) {
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    self.outcome.wait(delay)?;
-                    delay *= 2;
-                    attempt += 1;
-                }
-                result => return result,
+            let resumed = part.size > 0;
+            let error = match self.attempt(file, url, &mut part) {
+                Ok(received) => return part.entry.keep(&file.digest).map(|()| received),
+                Err(error) => error,
+            };
+            // The file may have changed between two parts, so what was put together is tried once in one piece.
+            if resumed && !error.is_transient() && !error.is_final() {
+                self.progress.discard(part.size);
+                part = Part::new(self)?;
+                continue;
             }
+            let wait = tries.wait_after(error).inspect_err(|_| self.progress.discard(part.size))?;
+            self.outcome.wait(wait)?;
         }
     }
 
-    fn attempt(&self, file: &Wanted, url: &str) -> Result<u64, FetchError> {
+    /// Asks for what `part` lacks, and checks the whole.
+    fn attempt(&self, file: &Wanted, url: &str, part: &mut Part<'a>) -> Result<u64, FetchError> {
         self.outcome.check()?;
-        let mut entry = self.store.entry()?;
-        let mut arrived = 0;
-        let streamed = self.network.stream(url, file.size.unwrap_or(LARGEST), &mut |chunk| {
+        let limit = file.size.unwrap_or(LARGEST);
+        let request = Request { url, accept: None, from: part.size, limit };
+        let received = self.network.stream(&request, &mut |offset, chunk| {
             self.outcome.check()?;
-            entry.write(chunk)?;
-            arrived += chunk.len() as u64;
+            if offset != part.size {
+                self.progress.discard(part.size);
+                *part = Part::new(self)?;
+            }
+            part.entry.write(chunk)?;
+            part.size += chunk.len() as u64;
             self.progress.advance(chunk.len() as u64);
             Ok(())
-        });
-        let verified = streamed.and_then(|received| {
-            let url = || url.to_owned();
-            if let Some(expected) = file.size.filter(|size| *size != received) {
-                return Err(FetchError::SizeMismatch { url: url(), expected, received });
-            }
-            let digest = entry.digest();
-            if digest != file.digest {
-                return Err(FetchError::HashMismatch { url: url(), expected: file.digest, received: digest });
-            }
-            Ok(received)
-        });
-        match verified {
-            Ok(received) => entry.keep(&file.digest).map(|()| received),
-            Err(error) => {
-                self.progress.discard(arrived);
-                Err(error)
-            }
+        })?;
+        let url = plain(url);
+        if let Some(expected) = file.size.filter(|size| *size != received) {
+            return Err(FetchError::SizeMismatch { url, expected, received });
         }
+        let digest = part.entry.digest();
+        if digest != file.digest {
+            return Err(FetchError::HashMismatch { url, expected: file.digest, received: digest });
+        }
+        Ok(received)
+    }
+}
+
+/// What has arrived of a file.
+struct Part<'a> {
+    entry: Entry<'a>,
+    size: u64,
+}
+
+impl<'a> Part<'a> {
+    fn new(job: &Job<'a>) -> Result<Self, FetchError> {
+        Ok(Self { entry: job.store.entry()?, size: 0 })
     }
 }
 

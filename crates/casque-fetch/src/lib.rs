@@ -3,12 +3,17 @@
 //! [`Network`] talks HTTP, [`Store`] keeps files under their SHA-256 digest, [`fetch_all`] joins the two. Nothing here
 //! prints, reads the environment or asks for the time; the program passes all of that in.
 
+mod credentials;
 mod error;
 mod fetch;
 mod network;
+mod proxy;
+mod retry;
 mod store;
 
+pub use credentials::{Credentials, Login, NotCredentials};
 pub use error::FetchError;
 pub use fetch::{FetchSummary, Progress, Silent, Wanted, fetch_all};
 pub use network::{Network, NetworkSettings};
+pub use proxy::Proxies;
 pub use store::Store;

@@ -4,7 +4,7 @@
 //! disk never leaves half a file there, and any number of processes may share a store. A writer holds a lock on its
 //! temporary file: one that can be locked belongs to nobody any more and is removed when the store is next opened.
 
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -34,8 +34,7 @@ impl Store {
 
     /// Returns where the file with this digest is, or would be.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        let name = digest.to_string();
-        self.files.join(&name[..2]).join(name)
+        place(&self.files, digest)
     }
 
     /// Tells whether the file with this digest is here.
@@ -57,6 +56,39 @@ impl Store {
     /// Reads the file with this digest.
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, FetchError> {
         fs::read(self.path(digest)).map_err(FetchError::Disk)
+    }
+
+    /// Copies what is missing here of `digests` from another store, which is only read and need not hold everything.
+    ///
+    /// # Errors
+    /// `directory` is no store, or a file in it is not what its name says: it may have come a long way.
+    pub fn import(&self, directory: &Path, digests: &[Digest]) -> Result<(), FetchError> {
+        let files = directory.join("sha256");
+        if !files.is_dir() {
+            return Err(FetchError::NotAStore { path: directory.to_owned() });
+        }
+        for digest in digests.iter().filter(|digest| !self.contains(digest)) {
+            let path = place(&files, digest);
+            let mut file = match fs::File::open(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                file => file.map_err(FetchError::Disk)?,
+            };
+            let mut entry = self.entry()?;
+            let mut buffer = vec![0; 128 * 1024];
+            loop {
+                match file.read(&mut buffer).map_err(FetchError::Disk)? {
+                    0 => break,
+                    count => entry.write(&buffer[..count])?,
+                }
+            }
+            let received = entry.digest();
+            if received != *digest {
+                let url = path.display().to_string();
+                return Err(FetchError::HashMismatch { url, expected: *digest, received });
+            }
+            entry.keep(digest)?;
+        }
+        Ok(())
     }
 
     /// Starts a file whose digest is not known yet.
@@ -87,6 +119,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn place(files: &Path, digest: &Digest) -> PathBuf {
+    let name = digest.to_string();
+    files.join(&name[..2]).join(name)
 }
 
 /// A file on its way into the store; gone when dropped.

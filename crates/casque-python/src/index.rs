@@ -11,6 +11,10 @@ use crate::html::anchors;
 /// The page of a project with very many files has some megabytes.
 const LARGEST_PAGE: u64 = 128 << 20;
 
+/// JSON has sizes too; older indexes know HTML alone.
+const FORMS: &str =
+    "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
+
 /// A file of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct File {
@@ -69,7 +73,7 @@ impl Index {
     /// Asks for the files of a project.
     pub(crate) fn files(&self, network: &Network, project: &str) -> Result<Vec<File>, PythonError> {
         let page = self.page(project)?;
-        match network.get(page.as_str(), LARGEST_PAGE) {
+        match network.get_accepting(page.as_str(), Some(FORMS), LARGEST_PAGE) {
             Ok(bytes) => files(&page, &bytes),
             Err(FetchError::NotFound { .. }) => {
                 Err(PythonError::NoProject { index: self.address.to_string(), project: project.to_owned() })

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use casque_build::lock::{self, Lockfile, Update};
+use casque_build::lock::{self, Lockfile, Mirrors, Update};
 use casque_build::manifest::Manifest;
 use casque_build::{BuildError, Cache, Programs, Reach};
-use casque_fetch::{Network, NetworkSettings};
+use casque_fetch::{Credentials, Network, NetworkSettings};
 use casque_sandbox::Sandbox;
 
 use crate::cli::Project;
@@ -27,6 +27,13 @@ pub(crate) struct Context {
     pub(crate) cache: Option<PathBuf>,
 }
 
+/// How other places are reached. Every login is in `network`, none in an address.
+pub(crate) struct Access {
+    pub(crate) network: Network,
+    pub(crate) mirrors: Mirrors,
+    python_index: Option<String>,
+}
+
 impl Context {
     pub(crate) fn cache(&self) -> Result<Cache, BuildError> {
         Cache::open(self.cache_directory())
@@ -36,13 +43,35 @@ impl Context {
         self.cache.as_deref().unwrap_or(&self.environment.cache)
     }
 
-    pub(crate) fn network(&self) -> Result<Network, BuildError> {
+    /// Returns how other places are reached.
+    pub(crate) fn access(&self, offline: bool, store: Option<&Path>) -> Result<Access, Failure> {
+        let environment = &self.environment;
+        let mut credentials = Credentials::default();
+        if let Some(path) = &environment.auth {
+            let what = "cannot read the logins of `CASQUE_AUTH`";
+            let text = fs_err::read_to_string(path)
+                .map_err(|error| Failure::usage(what, error.to_string(), None))?;
+            credentials = Credentials::parse(&text)
+                .map_err(|error| Failure::usage(what, format!("`{}` {error}", path.display()), None))?;
+        }
+        let mut plain = |address: &Option<String>| address.as_ref().map(|text| credentials.take(text));
+        let mirrors = Mirrors {
+            distribution: plain(&environment.mirror),
+            snapshot: plain(&environment.snapshot),
+            stores: store.or(environment.store.as_deref()).map(Path::to_owned).into_iter().collect(),
+        };
+        let python_index = plain(&environment.python_index);
         let settings = NetworkSettings {
-            ca_bundle: self.environment.ca_bundle.clone(),
-            proxy: self.environment.proxy.clone(),
+            ca_bundle: environment.ca_bundle.clone(),
+            proxies: environment.proxies.clone(),
+            credentials,
+            offline,
             ..NetworkSettings::default()
         };
-        Ok(Network::new(&settings)?)
+        let network = Network::new(&settings).map_err(|error| {
+            Failure::new("cannot use the network as the environment says", &BuildError::from(error))
+        })?;
+        Ok(Access { network, mirrors, python_index })
     }
 
     pub(crate) fn reach(&self) -> Reach {
@@ -63,15 +92,18 @@ impl Context {
         manifest: &Manifest,
         path: &Path,
         update: Update,
+        allow_older: bool,
+        access: &Access,
     ) -> Result<Lockfile, BuildError> {
         let request = lock::Request {
             manifest,
             path,
             update,
-            network: &self.network()?,
+            allow_older,
+            network: &access.network,
             cache: &self.cache()?,
-            mirror: self.environment.mirror.as_deref(),
-            python_index: self.environment.python_index.as_deref(),
+            mirrors: &access.mirrors,
+            python_index: access.python_index.as_deref(),
             now: self.now.into(),
             observer: &self.ui,
             progress: &self.ui,

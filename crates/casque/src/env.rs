@@ -3,6 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use casque_fetch::Proxies;
+
 /// What the environment says.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
@@ -14,8 +16,14 @@ pub(crate) struct Environment {
     pub(crate) mirror: Option<String>,
     /// `SSL_CERT_FILE`: certificates trusted beside none other, for downloads and for steps with a network.
     pub(crate) ca_bundle: Option<PathBuf>,
-    /// `https_proxy` or `http_proxy`, in either case.
-    pub(crate) proxy: Option<String>,
+    /// `CASQUE_SNAPSHOT`: used in place of where the distribution keeps superseded files.
+    pub(crate) snapshot: Option<String>,
+    /// `CASQUE_STORE`: what `casque fetch --into` filled.
+    pub(crate) store: Option<PathBuf>,
+    /// `CASQUE_AUTH`: a file of logins.
+    pub(crate) auth: Option<PathBuf>,
+    /// `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`.
+    pub(crate) proxies: Proxies,
     /// `PIP_INDEX_URL`.
     pub(crate) python_index: Option<String>,
     /// Variables a step with a network gets: proxies and Python indexes.
@@ -45,13 +53,22 @@ impl Environment {
         let home = path("HOME").unwrap_or_else(|| PathBuf::from("/"));
         let below =
             |name: &str, default: &str| path(name).unwrap_or_else(|| home.join(default)).join("casque");
-        let proxy = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"].into_iter().find_map(text);
+        let first = |names: &[&str]| names.iter().find_map(|name| text(name));
+        // As curl has it: `HTTP_PROXY` in capitals is not read, since a web server may set it for whoever asks.
+        let proxies = Proxies {
+            http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            except: first(&["no_proxy", "NO_PROXY"]),
+        };
         Self {
             cache: path("CASQUE_CACHE").unwrap_or_else(|| below("XDG_CACHE_HOME", ".cache")),
             state: path("CASQUE_STATE").unwrap_or_else(|| below("XDG_STATE_HOME", ".local/state")),
             mirror: text("CASQUE_MIRROR"),
             ca_bundle: path("SSL_CERT_FILE"),
-            proxy,
+            snapshot: text("CASQUE_SNAPSHOT"),
+            store: path("CASQUE_STORE"),
+            auth: path("CASQUE_AUTH"),
+            proxies,
             python_index: text("PIP_INDEX_URL"),
             step_variables: STEP_VARIABLES
                 .iter()

@@ -8,9 +8,10 @@ use casque_fetch::{FetchError, Wanted};
 use casque_python::PinnedDistribution;
 use serde::{Deserialize, Serialize};
 
+use super::archives;
 use super::python::{self, PythonSet};
 use crate::error::{BuildError, LockError};
-use crate::manifest::{Distribution, Manifest};
+use crate::manifest::{Distribution, Manifest, PackagePin};
 
 /// The version of [`Lockfile`] this code writes.
 const VERSION: u32 = 1;
@@ -24,6 +25,9 @@ pub struct Lockfile {
     /// Archives, in the order their packages are preferred.
     #[serde(default, rename = "archive")]
     pub archives: Vec<PinnedArchive>,
+    /// Packages that are preferred more or less than their archive, as the manifest has them.
+    #[serde(default, rename = "pin", skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<PackagePin>,
     /// What each layer asks for and what that comes to.
     #[serde(default, rename = "set")]
     pub sets: Vec<PackageSet>,
@@ -90,7 +94,14 @@ pub(super) fn demands(manifest: &Manifest) -> Vec<Demand> {
 
 impl Lockfile {
     pub(super) fn new(archives: Vec<PinnedArchive>) -> Self {
-        Self { version: VERSION, archives, sets: Vec::new(), python: Vec::new(), packages: Vec::new() }
+        Self {
+            version: VERSION,
+            archives,
+            pins: Vec::new(),
+            sets: Vec::new(),
+            python: Vec::new(),
+            packages: Vec::new(),
+        }
     }
 
     /// Reads the lock at `path`.
@@ -148,13 +159,28 @@ impl Lockfile {
     pub fn fits(&self, manifest: &Manifest, path: &Path) -> Result<(), BuildError> {
         let stale = |what: String| LockError::Stale { path: path.to_owned(), what };
         let base = &manifest.content.base;
-        let Distribution::Debian = base.distribution;
-        if self.archives.first().is_none_or(|archive| archive.suite != base.suite) {
+        let first = self.archives.first();
+        if first.is_none_or(|archive| archive.suite != base.suite) {
             return Err(stale(format!("the suite `{}`", base.suite)).into());
+        }
+        // A lock may be of a mirror, so the address says nothing but its last part.
+        let directory = match base.distribution {
+            Distribution::Debian => "/debian",
+            Distribution::Ubuntu => "/ubuntu",
+        };
+        if first.is_none_or(|archive| !archive.url.ends_with(directory)) {
+            return Err(stale("the distribution".to_owned()).into());
+        }
+        if first.is_none_or(|archive| archive.components != archives::components(base)) {
+            return Err(stale("the components".to_owned()).into());
+        }
+        if self.pins != base.pin {
+            return Err(stale("`[[base.pin]]`".to_owned()).into());
         }
         let further = self.archives.iter().rev().take(base.archive.len()).rev();
         let same = further.zip(&base.archive).all(|(locked, named)| {
-            (&locked.url, &locked.suite, &locked.components) == (&named.url, &named.suite, &named.components)
+            (&locked.url, &locked.suite, &locked.components, locked.priority)
+                == (named.url.get_ref(), &named.suite, &named.components, named.priority)
         });
         if !same || self.archives.len() < base.archive.len() {
             return Err(stale("an archive of `[[base.archive]]`".to_owned()).into());

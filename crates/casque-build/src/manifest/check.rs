@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::raw::{LayerStep, ServiceRule, nearest};
 use super::{Manifest, ManifestError, Place};
-use crate::stop;
+use crate::{lock, stop};
 
 const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
 
@@ -108,7 +108,8 @@ impl Checker<'_> {
         let base = &self.manifest.content.base;
         let further = base.archive.iter().map(|archive| &archive.signed_by);
         base.signed_by.iter().chain(further).try_for_each(|path| self.exists(path))?;
-        base.preseed.iter().try_for_each(|path| self.preseed(path))
+        base.preseed.iter().try_for_each(|path| self.preseed(path))?;
+        self.addresses()
     }
 
     /// Checks that debconf would understand the answers, which is known before anything is built.
@@ -125,6 +126,38 @@ impl Checker<'_> {
                 self.value(place, "base.preseed", line, expected)
             }
         }
+    }
+
+    /// Checks the addresses of further archives, and pins.
+    fn addresses(&self) -> Result<(), ManifestError> {
+        let base = &self.manifest.content.base;
+        for archive in &base.archive {
+            let url = archive.url.get_ref();
+            let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            let host = host.map(|rest| rest.split('/').next().unwrap_or_default());
+            let place = || self.place(&archive.url);
+            if host.is_some_and(|host| host.contains('@')) {
+                // Its value is not shown: half of it is a password.
+                let expected = "an address without user name and password: they go into `CASQUE_AUTH`";
+                return self.value(place(), "base.archive.url", "USER:PASSWORD@", expected);
+            }
+            if host.is_none_or(str::is_empty) {
+                let expected = "an address such as `https://repo.example.com/apt/debian`";
+                return self.value(place(), "base.archive.url", url, expected);
+            }
+        }
+        let names: Vec<String> = lock::archive_names(base);
+        for pin in &base.pin {
+            if let Some(archive) = pin.archive.as_ref().filter(|archive| !names.contains(archive)) {
+                let expected = format!("one of `{}`", names.join("`, `"));
+                return self.value(self.table("[base.pin]"), "base.pin.archive", archive, &expected);
+            }
+            if pin.archive.is_none() && pin.version.is_none() {
+                let expected = "`archive`, `version` or both beside `packages`";
+                return self.value(self.table("[base.pin]"), "base.pin", &pin.packages.join(", "), expected);
+            }
+        }
+        Ok(())
     }
 
     fn exists(&self, path: &Spanned<String>) -> Result<(), ManifestError> {

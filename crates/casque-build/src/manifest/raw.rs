@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use casque_format::settings::Setting;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::error::{ManifestError, Place};
@@ -78,6 +78,9 @@ pub struct Base {
     pub distribution: Distribution,
     /// Its release, such as `bookworm`.
     pub suite: String,
+    /// Components of the distribution's archives.
+    #[serde(default)]
+    pub components: Vec<String>,
     /// Packages beside the essential ones and `apt`.
     #[serde(default)]
     pub packages: Vec<String>,
@@ -89,6 +92,9 @@ pub struct Base {
     /// Further archives.
     #[serde(default)]
     pub archive: Vec<Archive>,
+    /// Packages that are preferred more or less than their archive.
+    #[serde(default)]
+    pub pin: Vec<PackagePin>,
 }
 
 /// A distribution whose archive layout is known.
@@ -97,6 +103,8 @@ pub struct Base {
 pub enum Distribution {
     /// Debian: the release, its updates and its security archive.
     Debian,
+    /// Ubuntu: the same three, all of them in one archive.
+    Ubuntu,
 }
 
 /// `[[base.archive]]`.
@@ -106,13 +114,31 @@ pub struct Archive {
     /// For messages.
     pub name: String,
     /// Base address, the part before `dists/`.
-    pub url: String,
+    pub url: Spanned<String>,
     /// Suite or codename.
     pub suite: String,
     /// Components, such as `main`.
     pub components: Vec<String>,
     /// Key file, relative to the manifest.
     pub signed_by: Spanned<String>,
+    /// How much its packages are preferred, as in apt_preferences(5).
+    pub priority: Option<i32>,
+}
+
+/// `[[base.pin]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PackagePin {
+    /// Names of packages, with `*` and `?`.
+    pub packages: Vec<String>,
+    /// The archive they are from, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
+    /// Their version, with `*` and `?`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The priority; a negative one means never.
+    pub priority: i32,
 }
 
 /// `[[layer]]`: packages, then Python, then copies, then the step.

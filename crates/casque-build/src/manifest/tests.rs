@@ -108,3 +108,22 @@ fn an_answer_that_debconf_would_not_understand_is_shown_with_its_own_line() {
     hint: paths start from the manifest's directory
     ");
 }
+
+fn archive(url: &str, more: &str) -> String {
+    format!(
+        "[[base.archive]]\nname = \"a\"\nurl = \"{url}\"\nsuite = \"x\"\ncomponents = []\nsigned-by = \"casque.toml\"\n{more}"
+    )
+}
+
+#[test]
+fn a_login_in_an_address_is_refused_without_being_shown() {
+    insta::assert_snapshot!(mistake(&archive("https://vendor:secret@repo.example.com/apt", "")), @"casque.toml:10: `base.archive.url` is `USER:PASSWORD@`, expected an address without user name and password: they go into `CASQUE_AUTH`");
+    insta::assert_snapshot!(mistake(&archive("ftp://repo.example.com", "")), @"casque.toml:10: `base.archive.url` is `ftp://repo.example.com`, expected an address such as `https://repo.example.com/apt/debian`");
+}
+
+#[test]
+fn a_pin_names_an_archive_that_is_there_or_a_version() {
+    let pin = |rest: &str| mistake(&format!("[[base.pin]]\npackages = [\"x\"]\npriority = 1\n{rest}"));
+    insta::assert_snapshot!(pin("archive = \"backports\""), @"casque.toml:8: `base.pin.archive` is `backports`, expected one of `bookworm`, `bookworm-updates`, `bookworm-security`");
+    insta::assert_snapshot!(pin(""), @"casque.toml:8: `base.pin` is `x`, expected `archive`, `version` or both beside `packages`");
+}

@@ -300,3 +300,101 @@ fn metadata_is_good_until_its_time_is_over() {
     let early = Release::verify(sign(&fresh, &secret.primary_key).as_bytes(), &keyring, now()).unwrap_err();
     assert!(matches!(early, ReleaseError::Future { .. }), "{early}");
 }
+
+/// Signs `text` apart from it.
+fn detached(text: &str, key: &impl SigningKey, hash: HashAlgorithm) -> DetachedSignature {
+    let mut config = config(key, SignatureType::Binary, SIGNED, vec![]);
+    config.hash_alg = hash;
+    DetachedSignature::new(config.sign(key, &Password::empty(), text.as_bytes()).unwrap())
+}
+
+#[test]
+fn signatures_in_a_file_of_their_own_are_read_armoured_and_not() {
+    let secret = secret(1);
+    let keyring = keyring(&[certificate(&secret, vec![signing()])]);
+    let signature = detached(RELEASE, &secret.primary_key, HashAlgorithm::Sha256);
+    let armoured = signature.to_armored_bytes(ArmorOptions::default()).unwrap();
+    for signatures in [signature.to_bytes().unwrap(), armoured] {
+        let verified = verify_detached(RELEASE.as_bytes(), &signatures, &keyring, now()).unwrap();
+        assert_eq!(verified.text, RELEASE);
+        let other = verify_detached(b"Origin: Debian\n", &signatures, &keyring, now()).unwrap_err();
+        let key = secret.primary_key.fingerprint();
+        assert_eq!(other.to_string(), format!("the signature of key `{key}` does not match the text"));
+    }
+    let none = verify_detached(RELEASE.as_bytes(), b"-----BEGIN nothing", &keyring, now()).unwrap_err();
+    assert!(matches!(none, VerifyError::NotSigned { .. }), "{none}");
+}
+
+#[test]
+fn one_good_signature_of_several_is_enough_and_a_bad_one_alone_is_not() {
+    let (ours, stranger) = (secret(1), secret(2));
+    let keyring = keyring(&[certificate(&ours, vec![signing()])]);
+    let bytes = |text, secret: &SignedSecretKey| {
+        detached(text, &secret.primary_key, HashAlgorithm::Sha256).to_bytes().unwrap()
+    };
+    let both = [bytes(RELEASE, &stranger), bytes("another text", &ours), bytes(RELEASE, &ours)].concat();
+    assert!(verify_detached(RELEASE.as_bytes(), &both, &keyring, now()).is_ok());
+    let neither = [bytes(RELEASE, &stranger), bytes("another text", &ours)].concat();
+    let refused = verify_detached(RELEASE.as_bytes(), &neither, &keyring, now()).unwrap_err();
+    assert!(matches!(refused, VerifyError::BadSignature { .. }), "{refused}");
+}
+
+#[test]
+fn a_hash_that_can_be_forged_is_refused() {
+    // Keys of newer kinds cannot even make such a signature.
+    let secret = SecretKeyParamsBuilder::default()
+        .key_type(KeyType::Rsa(2048))
+        .can_sign(true)
+        .can_certify(true)
+        .created_at(Timestamp::from_secs(CREATED))
+        .primary_user_id("Archive <archive@example.org>".to_owned())
+        .build()
+        .unwrap()
+        .generate(StdRng::seed_from_u64(1))
+        .unwrap();
+    let keyring = keyring(&[certificate(&secret, vec![signing()])]);
+    let verify = |hash| {
+        let signature = detached(RELEASE, &secret.primary_key, hash).to_bytes().unwrap();
+        verify_detached(RELEASE.as_bytes(), &signature, &keyring, now()).map_err(|error| error.to_string())
+    };
+    assert!(verify(HashAlgorithm::Sha256).is_ok());
+    let key = secret.primary_key.fingerprint();
+    let expected = format!("the signature of key `{key}` uses a hash that is too weak");
+    assert_eq!(verify(HashAlgorithm::Sha1), Err(expected));
+}
+
+#[test]
+fn metadata_is_of_the_suite_that_was_asked_for_and_no_older_than_before() {
+    let secret = secret(1);
+    let keyring = keyring(&[certificate(&secret, vec![signing()])]);
+    let text = RELEASE.replace("- a line that had to be escaped\n", "");
+    let release = Release::verify(sign(&text, &secret.primary_key).as_bytes(), &keyring, now()).unwrap();
+    for suite in ["bookworm", "oldstable", "bookworm/updates"] {
+        assert_eq!(release.check_suite(suite), Ok(()), "{suite}");
+    }
+    assert_eq!(
+        release.check_suite("trixie").unwrap_err().to_string(),
+        "the archive's metadata is that of `oldstable` or `bookworm`, not of `trixie`"
+    );
+    assert_eq!(release.check_age(Some(release.date)), Ok(()));
+    assert_eq!(release.check_age(None), Ok(()));
+    let older = release.check_age(Some(release.date + Duration::seconds(1))).unwrap_err();
+    assert_eq!(
+        older.to_string(),
+        "the archive's metadata is from 2021-09-13 12:26:40 UTC, older than that of the lock, 2021-09-13 12:26:41 UTC"
+    );
+}
+
+#[test]
+fn an_archive_says_itself_how_much_it_is_preferred() {
+    let secret = secret(1);
+    let keyring = keyring(&[certificate(&secret, vec![signing()])]);
+    for (fields, expected) in
+        [("", 500), ("NotAutomatic: yes\n", 1), ("NotAutomatic: yes\nButAutomaticUpgrades: yes\n", 100)]
+    {
+        let text = format!("{fields}{}", RELEASE.replace("- a line that had to be escaped\n", ""));
+        let signed = sign(&text, &secret.primary_key);
+        let release = Release::verify(signed.as_bytes(), &keyring, now()).unwrap();
+        assert_eq!(release.default_priority(), expected);
+    }
+}

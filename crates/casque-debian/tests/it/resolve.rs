@@ -99,6 +99,8 @@ fn archives() -> Vec<Archive> {
         url: format!("{MIRROR}/{path}"),
         suite: suite.to_owned(),
         components: vec!["main".to_owned()],
+        mirror: None,
+        accepted: None,
         keyring: keyring.clone(),
     };
     SUITES.map(archive).to_vec()

@@ -6,27 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use casque_fetch::{
-    FetchError, FetchSummary, Network, NetworkSettings, Progress, Silent, Store, Wanted, fetch_all,
+    FetchError, FetchSummary, Network, NetworkSettings, Progress, Proxies, Silent, Store, Wanted, fetch_all,
 };
 use casque_format::digest::Digest;
 
 use crate::server::{Answer, Server};
 
-struct Set {
+pub struct Set {
     directory: tempfile::TempDir,
-    store: Store,
-    network: Network,
-    server: Server,
+    pub store: Store,
+    pub network: Network,
+    pub server: Server,
 }
 
-fn set() -> Set {
+pub fn set() -> Set {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let settings = NetworkSettings { timeout: Duration::from_secs(20), ..NetworkSettings::default() };
     Set { directory, store, network: Network::new(&settings).unwrap(), server: Server::start() }
 }
 
-fn wanted(content: &[u8], urls: &[String]) -> Wanted {
+pub fn wanted(content: &[u8], urls: &[String]) -> Wanted {
     Wanted {
         label: "thing 1.0".to_owned(),
         urls: urls.to_vec(),
@@ -36,11 +36,11 @@ fn wanted(content: &[u8], urls: &[String]) -> Wanted {
 }
 
 impl Set {
-    fn fetch(&self, files: &[Wanted]) -> Result<FetchSummary, FetchError> {
+    pub fn fetch(&self, files: &[Wanted]) -> Result<FetchSummary, FetchError> {
         fetch_all(&self.network, &self.store, files, 4, &Silent)
     }
 
-    fn refusal(&self, file: Wanted) -> FetchError {
+    pub fn refusal(&self, file: Wanted) -> FetchError {
         let FetchError::File { label, source } = self.fetch(std::slice::from_ref(&file)).unwrap_err() else {
             panic!("the error does not name the file")
         };
@@ -216,19 +216,10 @@ fn settings_that_cannot_work_are_refused() {
     fs_err::write(&bundle, "nothing").unwrap();
     let expected = format!("`{}` holds no certificate in PEM form", bundle.display());
     assert_eq!(with(&bundle).to_string(), expected);
-    let proxy = NetworkSettings { proxy: Some("::".to_owned()), ..NetworkSettings::default() };
-    assert!(matches!(Network::new(&proxy).unwrap_err(), FetchError::Proxy { .. }));
-}
-
-#[test]
-fn a_proxy_is_asked_for_everything() {
-    let set = set();
-    let proxy = set.server.answer("", &[]);
-    set.server.answer("/thing", &[Answer::File(b"thing".to_vec())]);
-    let network =
-        Network::new(&NetworkSettings { proxy: Some(proxy), ..NetworkSettings::default() }).unwrap();
-    assert_eq!(network.get("http://archive.example/thing", 5).unwrap(), b"thing");
-    assert_eq!(set.server.asked(), ["archive.example:80", "/thing"]);
+    let proxies = Proxies { http: Some("http://user:secret@:::".to_owned()), ..Proxies::default() };
+    let refused = Network::new(&NetworkSettings { proxies, ..NetworkSettings::default() }).unwrap_err();
+    let expected = "`http://:::` is not the address of a proxy, such as `http://proxy.example.com:3128`";
+    assert_eq!(refused.to_string(), expected);
 }
 
 #[test]

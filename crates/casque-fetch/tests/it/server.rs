@@ -15,6 +15,14 @@ pub enum Answer {
     Status(u16),
     /// A file that is announced with its size and ends after this many bytes.
     Broken(Vec<u8>, usize),
+    /// The rest of a file from the byte that is asked for; this much of it, then the connection ends.
+    Range(Vec<u8>, usize),
+    /// The head of an answer, and then silence until the client hangs up.
+    Silence(usize),
+    /// A status with a header.
+    Told(u16, &'static str),
+    /// The file, for who has this `Authorization`.
+    For(&'static str, Vec<u8>),
     /// A redirection.
     Moved(String),
 }
@@ -24,6 +32,7 @@ pub struct Server {
     address: SocketAddr,
     answers: Arc<Mutex<HashMap<String, Vec<Answer>>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -32,11 +41,17 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let answers: Arc<Mutex<HashMap<String, Vec<Answer>>>> = Arc::default();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let server = Self { address, answers: Arc::clone(&answers), asked: Arc::clone(&asked) };
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let server = Self {
+            address,
+            answers: Arc::clone(&answers),
+            asked: Arc::clone(&asked),
+            heads: Arc::clone(&heads),
+        };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answers, asked) = (Arc::clone(&answers), Arc::clone(&asked));
-                thread::spawn(move || serve(&stream, &answers, &asked));
+                let (answers, asked, heads) = (Arc::clone(&answers), Arc::clone(&asked), Arc::clone(&heads));
+                thread::spawn(move || serve(&stream, &answers, &asked, &heads));
             }
         });
         server
@@ -52,15 +67,47 @@ impl Server {
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
+
+    /// Returns every line of the heads of the requests that begins with `name`, in lower case.
+    pub fn headers(&self, name: &str) -> Vec<String> {
+        self.heads
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| line.to_lowercase().starts_with(name))
+            .cloned()
+            .collect()
+    }
+
+    /// Answers with 407 as a proxy.
+    pub fn refuse_to_connect(&self) {
+        self.answer("CONNECT", &[]);
+    }
+
+    /// Returns host and port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
-fn serve(stream: &TcpStream, answers: &Mutex<HashMap<String, Vec<Answer>>>, asked: &Mutex<Vec<String>>) {
+fn serve(
+    stream: &TcpStream,
+    answers: &Mutex<HashMap<String, Vec<Answer>>>,
+    asked: &Mutex<Vec<String>>,
+    heads: &Mutex<Vec<String>>,
+) {
     let mut lines = BufReader::new(stream).lines();
     while let Some(Ok(request)) = lines.next() {
         let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        let head: Vec<String> =
+            lines.by_ref().map_while(|line| line.ok().filter(|line| !line.is_empty())).collect();
+        heads.lock().unwrap().extend(head.clone());
         asked.lock().unwrap().push(path.clone());
         if request.starts_with("CONNECT ") {
+            if answers.lock().unwrap().contains_key("CONNECT") {
+                let _ = send(stream, &Answer::Status(407), &head);
+                return;
+            }
             // As a proxy, it is itself what it connects to.
             if (&mut &*stream).write_all(b"HTTP/1.1 200 Connected\r\n\r\n").is_err() {
                 return;
@@ -75,15 +122,41 @@ fn serve(stream: &TcpStream, answers: &Mutex<HashMap<String, Vec<Answer>>>, aske
                 None => Answer::Status(404),
             }
         };
-        if send(stream, &answer).is_err() || matches!(answer, Answer::Broken(..)) {
+        if matches!(answer, Answer::Silence(..)) {
+            let _ = send(stream, &answer, &head);
+            // The next line never comes; this ends when the client does.
+            continue;
+        }
+        if send(stream, &answer, &head).is_err() || matches!(answer, Answer::Broken(..) | Answer::Range(..)) {
             let _ = stream.shutdown(std::net::Shutdown::Both);
             return;
         }
     }
 }
 
-fn send(mut stream: &TcpStream, answer: &Answer) -> std::io::Result<()> {
+fn send(mut stream: &TcpStream, answer: &Answer, head: &[String]) -> std::io::Result<()> {
+    let header = |name: &str| {
+        head.iter().find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case(name)))
+    };
     match answer {
+        Answer::Range(body, most) => {
+            let from = header("range").and_then(|(_, range)| range.strip_prefix("bytes="));
+            let from: usize = from.map_or(0, |from| from.trim_end_matches('-').parse().unwrap());
+            let (end, rest) = (body.len(), &body[from..]);
+            let status = if from == 0 { "200 OK" } else { "206 Partial Content" };
+            let last = end - 1;
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Range: bytes {from}-{last}/{end}\r\n")?;
+            write!(stream, "Content-Length: {}\r\n\r\n", rest.len())?;
+            stream.write_all(&rest[..rest.len().min(*most)])
+        }
+        Answer::Silence(size) => write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"),
+        Answer::Told(status, line) => {
+            write!(stream, "HTTP/1.1 {status} Told\r\n{line}\r\nContent-Length: 0\r\n\r\n")
+        }
+        Answer::For(login, body) => match header("authorization") {
+            Some((_, given)) if given == *login => send(stream, &Answer::File(body.clone()), head),
+            _ => send(stream, &Answer::Status(401), head),
+        },
         Answer::File(body) => {
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())?;
             stream.write_all(body)

@@ -80,3 +80,23 @@ fn a_full_disk_is_named_and_leaves_nothing() {
     assert!(cause.to_string().starts_with("cannot write `"), "{cause}");
     assert_eq!(left, 0);
 }
+
+#[test]
+fn another_store_is_read_and_what_it_has_is_checked() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, other) = (Store::open(here.path()).unwrap(), Store::open(there.path()).unwrap());
+    let good = other.insert_bytes(b"good").unwrap();
+    let missing = Digest::of(b"missing");
+    store.import(there.path(), &[good, missing]).unwrap();
+    assert_eq!(store.read(&good).unwrap(), b"good");
+    assert!(!store.contains(&missing));
+
+    let bad = other.insert_bytes(b"whole").unwrap();
+    fs_err::write(other.path(&bad), b"rotten").unwrap();
+    let refused = store.import(there.path(), &[bad]).unwrap_err();
+    assert!(matches!(refused, FetchError::HashMismatch { .. }), "{refused}");
+    assert!(!store.contains(&bad));
+
+    let refused = store.import(&there.path().join("tmp"), &[good]).unwrap_err();
+    assert_eq!(refused.to_string(), format!("`{}/tmp` is not a store of downloads", there.path().display()));
+}

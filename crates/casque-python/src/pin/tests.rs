@@ -121,6 +121,18 @@ fn an_index_is_asked_and_pins_are_sorted() {
     assert_eq!(error.to_string(), format!("the package index `{index}/` has no project `c`"));
 }
 
+#[test]
+fn an_index_that_knows_sizes_is_asked_for_them() {
+    const WHEEL: &str = "sized-1-py3-none-any.whl";
+    let pinned = lock(
+        &Network::new(&NetworkSettings::default()).unwrap(),
+        &index(vec![WHEEL]),
+        &[requirement("sized", "1", &[WHEEL])],
+        BOOKWORM,
+    );
+    assert_eq!(pinned.unwrap()[0].size, Some(12));
+}
+
 /// Serves an index page for each wheel under the first letter of its name, until the test ends.
 fn index(wheels: Vec<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -132,11 +144,21 @@ fn index(wheels: Vec<&'static str>) -> String {
             let mut request = String::new();
             reader.read_line(&mut request).unwrap();
             let mut line = String::new();
+            let mut json = false;
             while reader.read_line(&mut line).unwrap() > 2 {
+                json |= line.to_lowercase().starts_with("accept: application/vnd.pypi.simple.v1+json");
                 line.clear();
             }
             let project = request.split(['/', ' ']).nth(3).unwrap_or_default();
             let (status, body) = match wheels.iter().find(|wheel| wheel.split('-').next() == Some(project)) {
+                // As an index of today does, this one has both forms, but for a few projects.
+                Some(wheel) if json && project == "sized" => {
+                    let digest = Digest::of(wheel.as_bytes());
+                    let file = format!(
+                        r#"{{"filename":"{wheel}","url":"{wheel}","size":12,"hashes":{{"sha256":"{digest}"}}}}"#
+                    );
+                    ("200 OK", format!(r#"{{"files":[{file}]}}"#))
+                }
                 Some(wheel) => {
                     let digest = Digest::of(wheel.as_bytes());
                     ("200 OK", format!("<a href=\"{wheel}#sha256={digest}\">{wheel}</a>"))

@@ -30,6 +30,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     locked: bool,
 
+    /// Download nothing; what the cache and the store lack is an error
+    #[arg(long)]
+    offline: bool,
+
+    /// Take what is in this directory from there, and only read it [default: $CASQUE_STORE]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+
     /// Hand the archive to the Docker or Podman engine of this host
     #[arg(long)]
     load: bool,
@@ -56,16 +64,18 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let failed = |error: BuildError| Failure::new(&what, &error);
 
     let path = context.lockfile(&arguments.project, &manifest);
+    let access = context.access(arguments.offline, arguments.store.as_deref())?;
     let locked = match arguments.locked {
         true => Lockfile::of(&manifest, &path).map_err(failed)?,
-        false => context.lock(&manifest, &path, lock::Update::WhenStale).map_err(failed)?,
+        false => context.lock(&manifest, &path, lock::Update::WhenStale, false, &access).map_err(failed)?,
     };
     let output = arguments.output.clone().unwrap_or_else(|| default_output(&manifest));
     let request = BuildRequest {
         manifest: &manifest,
         lock: &locked,
         cache: &context.cache().map_err(failed)?,
-        network: &context.network().map_err(failed)?,
+        network: &access.network,
+        mirrors: &access.mirrors,
         sandbox: &context.sandbox,
         programs: &context.programs()?,
         reach: &context.reach(),

@@ -17,6 +17,10 @@ pub(crate) struct Arguments {
     /// Take the newest versions even where the lock still fits the manifest
     #[arg(long)]
     update: bool,
+
+    /// Take an archive also when it is older than what the lock was made from
+    #[arg(long)]
+    allow_older: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
@@ -25,7 +29,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         .map_err(|error| Failure::new(&what, &BuildError::from(error)))?;
     let path = context.lockfile(&arguments.project, &manifest);
     let update = if arguments.update { lock::Update::Always } else { lock::Update::WhenStale };
-    let locked = context.lock(&manifest, &path, update).map_err(|error| Failure::new(&what, &error))?;
+    let access = context.access(false, None)?;
+    let locked = context
+        .lock(&manifest, &path, update, arguments.allow_older, &access)
+        .map_err(|error| Failure::new(&what, &error))?;
     context.ui.note(&format!("{}: {} packages", path.display(), locked.packages.len()));
     Ok(())
 }
