@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 
 use crate::signed_archive::{Archive, Package};
 
-const MANIFEST: &str = r#"[image]
+pub const MANIFEST: &str = r#"[image]
 name = "vendor/notes"
 version = "1.4.0"
 command = "notes"
@@ -23,35 +23,35 @@ name = "deploy"
 packages = ["nginx-light"]
 "#;
 
-const NGINX: &str = "/debian/pool/nginx-light_1.22.1-9_amd64.deb";
-const IN_RELEASE: &str = "/debian/dists/bookworm/InRelease";
+pub const NGINX: &str = "/debian/pool/nginx-light_1.22.1-9_amd64.deb";
+pub const IN_RELEASE: &str = "/debian/dists/bookworm/InRelease";
 
 /// A project whose archive is the test's own.
-struct Project {
-    environment: TestEnv,
-    archive: Archive,
+pub struct Project {
+    pub environment: TestEnv,
+    pub archive: Archive,
 }
 
 impl Project {
-    fn new(packages: Vec<Package>) -> Self {
+    pub fn new(packages: Vec<Package>) -> Self {
         let project = Self { environment: TestEnv::default(), archive: Archive::new(packages) };
         project.environment.write("casque.toml", MANIFEST);
         project.archive.write_key(&project.environment, "keys.asc");
         project
     }
 
-    fn with_nginx() -> Self {
+    pub fn with_nginx() -> Self {
         Self::new(vec![Package::new("nginx-light", "1.22.1-9")])
     }
 
-    fn casque(&self, arguments: &[&str]) -> Command {
+    pub fn casque(&self, arguments: &[&str]) -> Command {
         let mut command = self.environment.casque(arguments);
         command.env("CASQUE_MIRROR", self.archive.mirror());
         command
     }
 
     /// Returns everything a command says. It leaves nothing half-written: no lock, no archive, no temporary file.
-    fn refused(&self, arguments: &[&str]) -> String {
+    pub fn refused(&self, arguments: &[&str]) -> String {
         let before = self.files();
         let seen = self.environment.see(&mut self.casque(arguments)).to_string();
         assert_eq!(self.files(), before, "{seen}");
@@ -59,12 +59,12 @@ impl Project {
     }
 
     /// Returns the user's files, and those in the cache that are not there for good.
-    fn files(&self) -> Vec<String> {
+    pub fn files(&self) -> Vec<String> {
         let for_good = |file: &str| file.starts_with("cache/store/sha256/") || file == "cache/work.lock";
         self.environment.files("").into_iter().filter(|file| !for_good(file)).collect()
     }
 
-    fn lock(&self) {
+    pub fn lock(&self) {
         let seen = self.environment.see(&mut self.casque(&["lock"]));
         assert_eq!(seen.code, Some(0), "{seen}");
     }
@@ -241,7 +241,7 @@ fn a_key_file_without_a_key_is_refused() {
       reading the archives' metadata
     error: cannot lock `.`
       caused by: `./keys.asc` holds no OpenPGP public key
-    hint: install `debian-archive-keyring`, or say `[base] signed-by = "FILE"`
+    hint: install `debian-archive-keyring` or `ubuntu-archive-keyring`, or say `[base] signed-by = "FILE"`
     exit code 3
     "#);
 }

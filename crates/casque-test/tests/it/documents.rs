@@ -14,12 +14,13 @@ const MANIFEST: &str = "docs/manifest.md";
 const CUSTOMER: &str = "docs/customer.md";
 
 /// Headings of the manifest's page, and a manifest whose reader refuses `zzz` and lists what it knows there.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("## The tables", "zzz = 1"),
     ("## `[image]`", "[image]\nzzz = 1"),
     ("## `[base]`", "[base]\nzzz = 1"),
     ("### The distribution", "[base]\ndistribution = 'zzz'"),
     ("### `[[base.archive]]`", "[base]\narchive = [{ zzz = 1 }]"),
+    ("### `[[base.pin]]`", "[base]\npin = [{ zzz = 1 }]"),
     ("## `[[layer]]`", "[[layer]]\nzzz = 1"),
     ("### `python`", "[[layer]]\npython = { zzz = 1 }"),
     ("### `copy` and `mount`", "[[layer]]\ncopy = [{ zzz = 1 }]"),

@@ -9,10 +9,12 @@ use std::thread;
 use casque_format::digest::Digest;
 use casque_test::TestEnv;
 use pgp::composed::{
-    ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey,
+    ArmorOptions, CleartextSignedMessage, DetachedSignature, KeyType, SecretKeyParamsBuilder,
+    SignedPublicKey, SignedSecretKey,
 };
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData};
+use pgp::ser::Serialize as _;
 use pgp::types::{KeyDetails, Password, Timestamp};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -68,13 +70,21 @@ pub struct Archive {
     address: SocketAddr,
     files: Files,
     key: SignedSecretKey,
+    /// The `Release` of each directory, without its signature.
+    releases: Mutex<HashMap<String, String>>,
+    /// Without this `Authorization`, everything is answered with 401.
+    login: Login,
 }
+
+type Login = Arc<Mutex<Option<String>>>;
 
 impl Archive {
     /// Publishes `packages` beside the two that every base asks for.
     pub fn new(packages: Vec<Package>) -> Self {
         let files = Files::default();
-        let archive = Self { address: serve(&files), files, key: key(1) };
+        let login = Login::default();
+        let address = serve(&files, &login);
+        let archive = Self { address, files, key: key(1), releases: Mutex::default(), login };
         archive.publish(packages, "");
         archive
     }
@@ -99,7 +109,52 @@ impl Archive {
              {more}Architectures: amd64\nComponents: main\nSHA256:\n {digest} {size} {path}\n"
         );
         self.put(&format!("{directory}/{path}"), index.into_bytes());
-        self.put(&format!("{directory}/InRelease"), sign(&release, &self.key).into_bytes());
+        self.put_release(&directory, &release);
+    }
+
+    /// Signs a `Release` and puts it into its directory.
+    pub fn put_release(&self, directory: &str, release: &str) {
+        self.releases.lock().unwrap().insert(directory.to_owned(), release.to_owned());
+        self.put(&format!("{directory}/InRelease"), sign(release, &self.key).into_bytes());
+    }
+
+    /// Changes the `Release` of a directory and signs it again.
+    pub fn change_release(&self, directory: &str, from: &str, to: &str) {
+        let release = self.releases.lock().unwrap()[directory].clone();
+        assert!(release.contains(from), "{release}");
+        self.put_release(directory, &release.replace(from, to));
+    }
+
+    /// Has the signatures of all directories beside their `Release`, made by the archive's key and a stranger's.
+    pub fn detach(&self) {
+        for (directory, release) in self.releases.lock().unwrap().iter() {
+            self.remove(&format!("{directory}/InRelease"));
+            let signatures = [detached(release, &key(2)), detached(release, &self.key)].concat();
+            self.put(&format!("{directory}/Release"), release.clone().into_bytes());
+            self.put(&format!("{directory}/Release.gpg"), signatures);
+        }
+    }
+
+    /// Replaces the index of the main archive by one in another form; the `Release` lists it, and `more`.
+    pub fn repack(&self, suffix: &str, pack: impl Fn(&[u8]) -> Vec<u8>, more: &str) -> String {
+        let directory = format!("/debian/dists/{SUITE}");
+        let plain = self.files.lock().unwrap()[&format!("{directory}/main/binary-amd64/Packages")].clone();
+        let packed = pack(&plain);
+        let (digest, size) = (Digest::of(&packed), packed.len());
+        let line = format!(" {digest} {size} main/binary-amd64/Packages{suffix}\n");
+        self.put(&format!("{directory}/main/binary-amd64/Packages{suffix}"), packed);
+        self.change_release(&directory, "SHA256:\n", &format!("{more}SHA256:\n{line}"));
+        digest.to_string()
+    }
+
+    /// Answers nobody any more who does not have this login.
+    pub fn require_login(&self, basic: &str) {
+        *self.login.lock().unwrap() = Some(format!("Basic {basic}"));
+    }
+
+    /// Returns what a path is answered with.
+    pub fn get(&self, path: &str) -> Vec<u8> {
+        self.files.lock().unwrap()[path].clone()
     }
 
     /// Replaces what a path is answered with.
@@ -166,24 +221,46 @@ fn sign(text: &str, key: &SignedSecretKey) -> String {
         .unwrap()
 }
 
-fn serve(files: &Files) -> SocketAddr {
+/// Signs a file apart from it, in the binary form.
+fn detached(text: &str, key: &SignedSecretKey) -> Vec<u8> {
+    let key = &key.primary_key;
+    let mut config = SignatureConfig::v4(SignatureType::Binary, key.algorithm(), HashAlgorithm::Sha256);
+    let facts = [
+        SubpacketData::SignatureCreationTime(Timestamp::from_secs(SIGNED)),
+        SubpacketData::IssuerFingerprint(key.fingerprint()),
+    ];
+    config.hashed_subpackets = facts.into_iter().map(|data| Subpacket::regular(data).unwrap()).collect();
+    let signature = config.sign(key, &Password::empty(), text.as_bytes()).unwrap();
+    DetachedSignature::new(signature).to_bytes().unwrap()
+}
+
+fn serve(files: &Files, login: &Login) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let files = Arc::clone(files);
+    let (files, login) = (Arc::clone(files), Arc::clone(login));
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            let files = Arc::clone(&files);
+            let (files, login) = (Arc::clone(&files), Arc::clone(&login));
             // A client that hangs up early is its own affair.
-            thread::spawn(move || answer(&client, &files));
+            thread::spawn(move || answer(&client, &files, &login));
         }
     });
     address
 }
 
-fn answer(mut client: &TcpStream, files: &Files) -> std::io::Result<()> {
+fn answer(mut client: &TcpStream, files: &Files, login: &Login) -> std::io::Result<()> {
     let mut lines = BufReader::new(client).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let mut given = None;
+    while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
+        let header = line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        given = header.map(|(_, value)| value.to_owned()).or(given);
+    }
+    let wanted = login.lock().unwrap().clone();
+    if wanted.is_some() && wanted != given {
+        return client
+            .write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
     let file = files.lock().unwrap().get(request.split(' ').nth(1).unwrap_or_default()).cloned();
     let status = if file.is_some() { "200 OK" } else { "404 Not Found" };
     let body = file.unwrap_or_default();
