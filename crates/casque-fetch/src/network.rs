@@ -57,6 +57,9 @@ pub struct Network {
     offline: bool,
 }
 
+/// Takes each piece of what arrives, with its offset.
+pub(crate) type Sink<'a> = dyn FnMut(u64, &[u8]) -> Result<(), FetchError> + 'a;
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
@@ -131,11 +134,7 @@ impl Network {
     }
 
     /// Hands what is asked for to `sink` piece by piece, each with its offset, and returns the whole size.
-    pub(crate) fn stream(
-        &self,
-        request: &Request<'_>,
-        sink: &mut dyn FnMut(u64, &[u8]) -> Result<(), FetchError>,
-    ) -> Result<u64, FetchError> {
+    pub(crate) fn stream(&self, request: &Request<'_>, sink: &mut Sink<'_>) -> Result<u64, FetchError> {
         let url = plain(request.url);
         let mut response = self.answer(request)?;
         let mut received = match response.status().as_u16() {
