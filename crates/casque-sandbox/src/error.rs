@@ -7,12 +7,39 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::subids::{Lack, NEEDED};
+use crate::user::in_user_namespace;
+
 /// Why a sandbox could not be made or used.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The calling user is not root.
     #[error("mounts and namespaces of one's own need root here")]
     NeedsRoot,
+    /// An ordinary user has no numbers for the users of a distribution.
+    #[error("{}", lack_text(user, lack))]
+    NoSubordinateIds {
+        /// His name, or his number when he has none.
+        user: String,
+        /// What is missing.
+        lack: Lack,
+    },
+    /// The kernel lets this user have no namespace.
+    #[error("this kernel gives ordinary users no user namespace")]
+    NoUserNamespace {
+        /// What it said.
+        source: io::Error,
+    },
+    /// `newuidmap` or `newgidmap` is not there, or says no.
+    #[error("`{program}` gives no numbers{}", if text.is_empty() { String::new() } else { format!(": {text}") })]
+    NumbersRefused {
+        /// Which.
+        program: String,
+        /// What it said.
+        text: String,
+        /// Why it could not run.
+        source: Option<io::Error>,
+    },
     /// The kernel refused a step, in this process or in the helper.
     #[error("cannot {failure}")]
     Step {
@@ -49,10 +76,32 @@ pub enum Error {
     },
 }
 
+fn lack_text(user: &str, lack: &Lack) -> String {
+    match lack {
+        Lack::None { file } => format!("`{}` gives user `{user}` no numbers", file.display()),
+        Lack::Few { file, count } => format!(
+            "`{}` gives user `{user}` {count} numbers in a row, and {NEEDED} are needed",
+            file.display()
+        ),
+    }
+}
+
 impl Error {
+    /// Whether [`crate::become_root`] stopped while this process was still what it had been.
+    pub fn is_before_namespace(&self) -> bool {
+        match self {
+            Self::NoSubordinateIds { .. } | Self::NoUserNamespace { .. } => true,
+            Self::NumbersRefused { source, .. } => source.is_some(),
+            _ => false,
+        }
+    }
+
     /// Says what the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Step { .. } if in_user_namespace() => {
+                Some("`casque doctor` says what is missing here, and what to do".to_owned())
+            }
             Self::NeedsRoot => Some("run this command with sudo".to_owned()),
             Self::Step { source, .. } if source.raw_os_error() == Some(libc::EPERM) => Some(
                 "inside a container this needs `--privileged`, or at least CAP_SYS_ADMIN and no seccomp filter"

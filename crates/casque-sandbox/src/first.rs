@@ -12,7 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Gid, Pid, Signal, Uid, chdir, set_parent_process_death_signal, setsid, umask};
+use rustix::process::{
+    Gid, Pid, Resource, Rlimit, Signal, Uid, chdir, getrlimit, set_parent_process_death_signal, setrlimit,
+    setsid, umask,
+};
 use rustix::thread::{
     CapabilitySet, clear_ambient_capability_set, remove_capability_from_bounding_set, set_thread_groups,
     set_thread_res_gid, set_thread_res_uid,
@@ -26,6 +29,9 @@ use crate::sys;
 
 /// Where a command is looked for when its environment has no `PATH`.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How many files a program may have open where nobody set another limit.
+const USUAL_FILES: u64 = 1024;
 
 /// What Docker leaves a container's root, but for MKNOD: see [`Privileges::Container`].
 const CONTAINER_CAPABILITIES: [CapabilitySet; 13] = [
@@ -59,6 +65,7 @@ pub(crate) fn first_process(request: &Request, alive: &OwnedFd) -> Result<Pid, T
                 working_directory: &join.working_directory,
                 identity: join.identity.as_ref(),
                 session: join.session,
+                plain_limits: false,
             },
             FirstProcess::Command,
         ),
@@ -153,6 +160,7 @@ struct Program<'a> {
     working_directory: &'a Path,
     identity: Option<&'a Identity>,
     session: Session,
+    plain_limits: bool,
 }
 
 impl<'a> Program<'a> {
@@ -163,6 +171,7 @@ impl<'a> Program<'a> {
             working_directory: &spec.working_directory,
             identity: spec.identity.as_ref(),
             session: spec.session,
+            plain_limits: spec.privileges == Privileges::Full,
         }
     }
 
@@ -213,10 +222,17 @@ impl<'a> Program<'a> {
 
     fn prepare(&self) -> Result<(), Failure> {
         umask(Mode::from_raw_mode(0o022));
-        if let Some(identity) = self.identity {
-            become_user(identity)?;
-            // The kernel forgets the wish with each change of user.
-            die_with_the_helper()?;
+        if self.plain_limits {
+            usual_limit()?;
+        }
+        match self.identity {
+            // The caller's groups are those of a person outside.
+            None => set_thread_groups(&[]).doing("set the groups")?,
+            Some(identity) => {
+                become_user(identity)?;
+                // The kernel forgets the wish with each change of user.
+                die_with_the_helper()?;
+            }
         }
         let directory = self.working_directory;
         chdir(directory).doing_to("enter working directory", directory)?;
@@ -236,6 +252,14 @@ impl<'a> Program<'a> {
             .find(|candidate| is_executable(candidate))
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
     }
+}
+
+/// Lets a step open as many files as a login does, whatever the caller may: programs write it down, and some
+/// take long to close them all.
+fn usual_limit() -> Result<(), Failure> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = Some(maximum.map_or(USUAL_FILES, |maximum| maximum.min(USUAL_FILES)));
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).doing("set the limit of open files")
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -18,6 +18,7 @@ use crate::protocol::{CONTROL, Exit, Order, Report, Request, Trouble};
 use crate::reaper;
 use crate::spec::{Join, Network, Session, Spec};
 use crate::sys;
+use crate::user::mapper_main;
 
 /// The hidden first argument that makes a program a helper.
 pub(crate) const HELPER_ARGUMENT: &str = "--sandbox-helper";
@@ -27,6 +28,9 @@ pub(crate) const HELPER_ARGUMENT: &str = "--sandbox-helper";
 /// The program calls this at the top of `main`, before it starts a thread or opens a file. What goes
 /// wrong is told to the program that started this one, never printed.
 pub fn helper_main() -> Option<ExitCode> {
+    if let Some(code) = mapper_main() {
+        return Some(code);
+    }
     if std::env::args_os().nth(1).is_none_or(|argument| argument != HELPER_ARGUMENT) {
         return None;
     }
@@ -181,11 +185,15 @@ fn enter_namespaces(join: &Join) -> Result<(), Trouble> {
     if start_time(join.pid) != Some(join.start_time) {
         return Err(gone());
     }
-    let all = ThreadNameSpaceType::PROCESS_ID
+    let mut all = ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::NETWORK;
+    // An ordinary user is root in the namespaces of his own containers once he is in their user namespace.
+    if !rustix::process::geteuid().is_root() {
+        all |= ThreadNameSpaceType::USER;
+    }
     match move_into_thread_name_spaces(handle.as_fd(), all) {
         Err(Errno::SRCH) => Err(gone()),
         other => Ok(other.doing("enter the container")?),

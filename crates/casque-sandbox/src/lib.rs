@@ -4,6 +4,8 @@
 //!
 //! | item | for |
 //! | --- | --- |
+//! | [`become_root`], [`subids`] | an ordinary user as root of a user namespace |
+//! | [`Sandbox::try_in`], [`FileSystem`] | whether all this works here, and why not |
 //! | [`private_mounts`], [`overlay`], [`Mounted`] | mounts that vanish with the process that made them |
 //! | [`Spec`], [`Sandbox`], [`Running`] | a command as the first process of a container |
 //! | [`Join`], [`Sandbox::join`] | one more command inside a container that runs |
@@ -25,6 +27,7 @@
 
 pub mod daemon;
 mod error;
+mod filesystem;
 mod first;
 mod helper;
 mod lock;
@@ -37,10 +40,14 @@ mod root;
 mod running;
 mod signals;
 mod spec;
+pub mod subids;
 mod sys;
+mod trial;
+mod user;
 mod watch;
 
 pub use error::{Error, Failure};
+pub use filesystem::FileSystem;
 pub use helper::helper_main;
 pub use lock::FileLock;
 pub use mounts::{Lower, Mounted, Overlay, Upper, overlay, private_mounts};
@@ -50,4 +57,9 @@ pub use protocol::Exit;
 pub use running::{Helper, Running, Sandbox, Signaller, Streams};
 pub use signals::Signals;
 pub use spec::{Bind, FirstProcess, Identity, Join, Network, Privileges, Session, Spec, Tmpfs};
+pub use trial::{Place, Refusal};
+pub use user::{
+    become_root, find_program, has_capabilities, in_user_namespace, is_root, numbers, user_number,
+    usual_umask,
+};
 pub use watch::{News, Watch};

@@ -4,7 +4,8 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat, statvfs};
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount,
 };
@@ -12,6 +13,7 @@ use rustix::thread::UnshareFlags;
 
 use crate::error::{Doing, Error, Failure};
 use crate::sys;
+use crate::user::in_user_namespace;
 
 /// Directories of an overlay that are only read, top first.
 pub type Lower<'a> = &'a [PathBuf];
@@ -62,15 +64,20 @@ pub fn overlay(overlay: Overlay<'_>) -> Result<Mounted, Error> {
     if let (None, [only]) = (overlay.upper, overlay.lower) {
         mount_bind(only, at).doing_to("mount", at)?;
         let mounted = Mounted { at: Some(at.to_path_buf()) };
-        mount_remount(at, MountFlags::BIND | MountFlags::RDONLY, c"").doing_to("make read-only", at)?;
+        restrict_mount(at, MountFlags::RDONLY).doing_to("make read-only", at)?;
         return Ok(mounted);
     }
     // Paths may be long and many, hold commas and colons; the option string is one page. A
     // descriptor's name in /proc is short and plain, and the kernel follows it once, here.
     let lower = overlay.lower.iter().map(|path| open_directory(path)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<String> = lower.iter().map(descriptor_path).collect();
-    let mut options =
-        format!("lowerdir={},index=off,redirect_dir=off,metacopy=off,xino=off", names.join(":"));
+    let mut options = format!("lowerdir={},index=off,metacopy=off,xino=off", names.join(":"));
+    // Root of a user namespace may not write `trusted.` attributes. With `user.` ones the kernel takes
+    // no word but this for what `off` does too: renamed directories are copied.
+    options.push_str(match in_user_namespace() {
+        true => ",redirect_dir=nofollow,userxattr",
+        false => ",redirect_dir=off",
+    });
     let mut flags = MountFlags::RDONLY;
     let mut held = Vec::new();
     if let Some(upper) = overlay.upper {
@@ -95,6 +102,25 @@ pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, Failure> {
 /// Returns a short path that leads to what `descriptor` has open.
 pub(crate) fn descriptor_path(descriptor: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
+}
+
+/// Adds restrictions to a mount, keeping those it has: root of a user namespace may not take any away.
+pub(crate) fn restrict_mount(path: &Path, more: MountFlags) -> Result<(), Errno> {
+    use rustix::fs::StatVfsMountFlags as Has;
+    let has = statvfs(path)?.f_flag;
+    let mut flags = more | MountFlags::BIND;
+    for (bit, flag) in [
+        (Has::RDONLY, MountFlags::RDONLY),
+        (Has::NOSUID, MountFlags::NOSUID),
+        (Has::NODEV, MountFlags::NODEV),
+        (Has::NOEXEC, MountFlags::NOEXEC),
+        (Has::NOATIME, MountFlags::NOATIME),
+    ] {
+        if has.contains(bit) {
+            flags |= flag;
+        }
+    }
+    mount_remount(path, flags, c"")
 }
 
 /// Something mounted; unmounted when dropped.

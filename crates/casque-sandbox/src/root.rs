@@ -6,19 +6,19 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, statvfs, symlinkat};
-use rustix::io::Errno;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
 use rustix::mount::{
-    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind_recursive, mount_remount,
-    move_mount, open_tree, unmount,
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind_recursive, move_mount,
+    open_tree, unmount,
 };
 use rustix::process::{chdir, fchdir, pivot_root};
 use rustix::thread::UnshareFlags;
 
 use crate::error::{Doing, Failure};
-use crate::mounts::{descriptor_path, make_private, open_directory};
+use crate::mounts::{descriptor_path, make_private, open_directory, restrict_mount};
 use crate::spec::{Bind, Network, Privileges, Spec, Tmpfs};
 use crate::sys;
+use crate::user::in_user_namespace;
 
 /// Devices of the host that every program may use.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -54,7 +54,7 @@ pub(crate) fn enter(spec: &Spec) -> Result<(), Failure> {
     // Only a mount can become the root.
     mount_bind_recursive(&spec.root, &spec.root).doing_to("mount", &spec.root)?;
     let root = open_directory(&spec.root)?;
-    mount_kernel_files(&root)?;
+    mount_kernel_files(&root, spec.network)?;
     for tmpfs in &spec.tmpfs {
         mount_tmpfs(&root, tmpfs)?;
     }
@@ -70,10 +70,16 @@ pub(crate) fn enter(spec: &Spec) -> Result<(), Failure> {
 }
 
 /// Mounts `/proc`, `/sys` and `/dev`.
-fn mount_kernel_files(root: &OwnedFd) -> Result<(), Failure> {
+fn mount_kernel_files(root: &OwnedFd, network: Network) -> Result<(), Failure> {
     let plain = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount_fresh(root, "/proc", "proc", plain, c"")?;
-    mount_fresh(root, "/sys", "sysfs", plain | MountFlags::RDONLY, c"")?;
+    if network == Network::Host && in_user_namespace() {
+        // The kernel shows a network's devices to its owner alone, which is root of the host.
+        make_directory(root, "/sys")?;
+        mount_from_host(root, &Bind { from: "/sys".into(), to: "/sys".into(), read_only: true })?;
+    } else {
+        mount_fresh(root, "/sys", "sysfs", plain | MountFlags::RDONLY, c"")?;
+    }
     let dev = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount_fresh(root, "/dev", "tmpfs", dev, c"mode=755,size=65536k")?;
     for name in DEVICES {
@@ -109,16 +115,21 @@ fn mount_fresh(
     flags: MountFlags,
     options: &std::ffi::CStr,
 ) -> Result<(), Failure> {
+    let target = make_directory(root, at)?;
+    mount(kind, descriptor_path(&target), kind, flags, options).doing_to("mount", Path::new(at))
+}
+
+/// Opens a directory inside, making it when it is missing.
+fn make_directory(root: &OwnedFd, at: &str) -> Result<OwnedFd, Failure> {
     let path = Path::new(at);
-    let target = match open_inside(root, path) {
+    match open_inside(root, path) {
         Err(failure) if failure.errno == libc::ENOENT => {
             let inside = at.trim_start_matches('/');
             mkdirat(root, inside, Mode::from_raw_mode(0o755)).doing_to("make directory", path)?;
-            open_inside(root, path)?
+            open_inside(root, path)
         }
-        other => other?,
-    };
-    mount(kind, descriptor_path(&target), kind, flags, options).doing_to("mount", path)
+        other => other,
+    }
 }
 
 fn mount_tmpfs(root: &OwnedFd, tmpfs: &Tmpfs) -> Result<(), Failure> {
@@ -211,25 +222,6 @@ fn open_low_ports() -> Result<(), Failure> {
         return Ok(());
     }
     std::fs::write(path, "0").doing_to("write", path)
-}
-
-/// Adds restrictions to a mount, keeping those it has.
-fn restrict_mount(path: &Path, more: MountFlags) -> Result<(), Errno> {
-    use rustix::fs::StatVfsMountFlags as Has;
-    let has = statvfs(path)?.f_flag;
-    let mut flags = more | MountFlags::BIND;
-    for (bit, flag) in [
-        (Has::RDONLY, MountFlags::RDONLY),
-        (Has::NOSUID, MountFlags::NOSUID),
-        (Has::NODEV, MountFlags::NODEV),
-        (Has::NOEXEC, MountFlags::NOEXEC),
-        (Has::NOATIME, MountFlags::NOATIME),
-    ] {
-        if has.contains(bit) {
-            flags |= flag;
-        }
-    }
-    mount_remount(path, flags, c"")
 }
 
 fn exists(path: &Path) -> bool {

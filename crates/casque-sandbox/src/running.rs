@@ -74,7 +74,7 @@ impl Sandbox {
     }
 
     fn start(&self, request: &Request, streams: Streams) -> Result<Running, Error> {
-        if !rustix::process::geteuid().is_root() {
+        if matches!(request, Request::Spawn(_)) && !rustix::process::geteuid().is_root() {
             return Err(Error::NeedsRoot);
         }
         let (control, theirs) = UnixStream::pair().doing("make a socket")?;

@@ -6,3 +6,4 @@ mod environment;
 mod lifetime;
 mod mounts;
 mod spec;
+mod user;
