@@ -9,10 +9,12 @@
 //! | [`stamp::Stamp`] | `casque-agent prepare` | `casque-agent prepare` | [`paths::STAMP`] |
 //! | [`shim::Report`] | `casque-shim` | `casque build` | the step's state directory |
 //! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
+//! | [`doctor::Examination`] | `casque doctor --json` | whoever sets up a machine | stdout |
 
 pub mod control;
 #[cfg(feature = "digest")]
 pub mod digest;
+pub mod doctor;
 pub mod image;
 pub mod marks;
 pub mod paths;

@@ -29,6 +29,7 @@ pub(crate) enum Command {
     Stop(commands::stop::Arguments),
     Exec(commands::exec::Arguments),
     Logs(commands::logs::Arguments),
+    Doctor(commands::doctor::Arguments),
 }
 
 impl Cli {

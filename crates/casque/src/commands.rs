@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod check;
+pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod fetch;
 pub(crate) mod inspect;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use casque_build::BuildError;
+use casque_format::doctor::{Examination, Verdict};
 
 use crate::run::error::RunError;
 
@@ -75,6 +76,24 @@ impl Failure {
             hint,
             code: ExitCode::Manifest,
         }
+    }
+
+    /// Describes that this host gives an ordinary user no root's rights, and what is missing for that.
+    pub(crate) fn unready(error: &casque_sandbox::Error, examination: &Examination) -> Self {
+        let mut failure = Self::new("cannot have root's rights as an ordinary user", error);
+        let missing: Vec<_> =
+            examination.findings.iter().filter(|finding| finding.verdict == Verdict::Missing).collect();
+        for finding in &missing {
+            if !failure.causes.contains(&finding.fact) {
+                failure.causes.push(finding.fact.clone());
+            }
+        }
+        let remedies: Vec<&str> = missing.iter().filter_map(|finding| finding.remedy.as_deref()).collect();
+        failure.hint = Some(match remedies.is_empty() {
+            true => "see `casque doctor`, or run this command with sudo".to_owned(),
+            false => format!("run these, or this command with sudo\n{}", remedies.join("\n")),
+        });
+        failure
     }
 
     /// Replaces the hint and the code, for errors that only their command can judge.

@@ -3,8 +3,10 @@
 mod cli;
 mod commands;
 mod context;
+mod doctor;
 mod env;
 mod error;
+mod rights;
 mod run;
 mod ui;
 
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
         return code;
     }
     let cli = Cli::parse();
+    // Before there is a second thread: threads started earlier would stay behind.
+    let taken = rights::take(cli.command.rights());
     let context = Context {
         environment: Environment::read(),
         ui: Ui::new(cli.events_as_json()),
@@ -33,7 +37,11 @@ fn main() -> ExitCode {
         program: std::env::current_exe().unwrap_or_default(),
         cache: cli.cache,
     };
-    match carry_out(&cli.command, &context) {
+    let result = match taken {
+        Ok(()) => carry_out(&cli.command, &context),
+        Err(error) => commands::doctor::refused(&cli.command, &error, &context),
+    };
+    match result {
         Ok(code) => code,
         Err(failure) => {
             context.ui.error(&failure);
@@ -44,6 +52,9 @@ fn main() -> ExitCode {
 
 fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
+    if command.keeps_trees() && casque_sandbox::is_root() {
+        rights::claim(context.cache_directory())?;
+    }
     match command {
         Command::Check(arguments) => commands::check::run(arguments, context).map(done),
         Command::Lock(arguments) => commands::lock::run(arguments, context).map(done),
@@ -54,5 +65,6 @@ fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> 
         Command::Stop(arguments) => commands::stop::run(arguments, context),
         Command::Exec(arguments) => commands::exec::run(arguments, context),
         Command::Logs(arguments) => commands::logs::run(arguments, context).map(done),
+        Command::Doctor(arguments) => commands::doctor::run(arguments, context),
     }
 }

@@ -115,7 +115,14 @@ fn load(archive: &Path) -> Result<(), Failure> {
             Command::new(engine).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     };
-    let Some(engine) = ["docker", "podman"].into_iter().find(|engine| answers(engine)) else {
+    // Podman keeps an ordinary user's images in a namespace of its own, which cannot be entered from this one.
+    let engines: &[&str] =
+        if casque_sandbox::in_user_namespace() { &["docker"] } else { &["docker", "podman"] };
+    if engines.len() == 1 && !answers(&"docker") {
+        let hint = format!("load it yourself: podman load --input {}", archive.display());
+        return Err(Failure::usage(what, "`docker version` does not answer", Some(hint)));
+    }
+    let Some(engine) = engines.iter().copied().find(|engine| answers(engine)) else {
         let hint = "start Docker or Podman, or try the image with `casque run`";
         return Err(Failure::usage(
             what,
