@@ -23,6 +23,10 @@ test: ## everything, on real engines; sets itself up
 	tests/install-needs.sh test
 	tests/all.sh
 
+soak: ## what takes too long for every change
+	tests/install-needs.sh test
+	tests/soak.sh
+
 bench: ## casque beside docker build, as ratios; sets itself up
 	tests/install-needs.sh test
 	$(MAKE) build

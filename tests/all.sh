@@ -28,6 +28,7 @@ main() {
     step demo/image.sh
     step tests/root.sh
     step tests/same-bytes.sh
+    step tests/ordinary-user.sh
     step tests/removed-package.sh
     step tests/failing-step.sh
     step tests/wrong-setting.sh

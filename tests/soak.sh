@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# What takes too long for every change: `make soak`. Stops at the first that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+make --no-print-directory build
+tests/ordinary-user.sh --full
+printf '\npassed: the long tests\n'
