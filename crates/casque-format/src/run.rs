@@ -47,6 +47,9 @@ pub struct Service {
     /// File mode creation mask; none means 0o022.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,
+    /// Limits of its resources. None is raised above what the container allows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<Resource, u64>,
     /// Starts when these are ready, stops before them.
     #[serde(default)]
     pub after: Vec<String>,
@@ -70,6 +73,30 @@ pub struct Service {
     /// Directories made before each start, owned by the service's user, mode 0755.
     #[serde(default)]
     pub directories: Vec<String>,
+}
+
+/// What a limit is of, as getrlimit(2) names it. Soft and hard limit are one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resource {
+    /// Bytes of address space.
+    As,
+    /// Bytes of a core dump.
+    Core,
+    /// Seconds of processor time.
+    Cpu,
+    /// Bytes of data.
+    Data,
+    /// Bytes of a file.
+    Fsize,
+    /// Bytes locked in memory.
+    Memlock,
+    /// Open files.
+    Nofile,
+    /// Processes of the user.
+    Nproc,
+    /// Bytes of stack.
+    Stack,
 }
 
 /// What a service's exit means.
@@ -155,18 +182,21 @@ impl Default for Restart {
     }
 }
 
-/// How a service is stopped: the signal goes to its main process, KILL to all that is left.
+/// How a service is stopped: the signal goes to its main process or its group, KILL to all that is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
     /// Signal name without `SIG`, such as `TERM` or `QUIT`.
     pub signal: String,
     /// Milliseconds before KILL.
     pub timeout_ms: u64,
+    /// Whether the signal goes to its whole process group.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group: bool,
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { signal: "TERM".to_owned(), timeout_ms: 2_500 }
+        Self { signal: "TERM".to_owned(), timeout_ms: 2_500, group: false }
     }
 }
 

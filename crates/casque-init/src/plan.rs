@@ -105,6 +105,7 @@ impl Plan {
             working_directory: None,
             environment,
             umask: None,
+            limits: BTreeMap::new(),
             after: Vec::new(),
             ready: None,
             start_timeout_ms: 15 * 60 * 1000,

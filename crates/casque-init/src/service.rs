@@ -265,7 +265,11 @@ impl Service {
         match &mut self.state {
             State::Starting { .. } | State::Ready => {
                 actions.push(Action::CancelProbe(self.id));
-                actions.push(Action::Signal(self.id, self.plan.stop_signal));
+                let (id, signal) = (self.id, self.plan.stop_signal);
+                actions.push(match self.plan.spec.stop.group {
+                    true => Action::SignalGroup(id, signal),
+                    false => Action::Signal(id, signal),
+                });
                 self.enter(now, State::Stopping { kill_at, killed: false, then });
             }
             State::Stopping { kill_at: earlier, then: before, .. } => {

@@ -61,6 +61,8 @@ pub(crate) enum Action {
     CancelProbe(usize),
     /// Send a signal to a service's main process.
     Signal(usize, i32),
+    /// Send a signal to a service's process group.
+    SignalGroup(usize, i32),
     /// Kill everything that belongs to a service.
     Kill(usize),
     /// Ask all other descendants to end.

@@ -78,11 +78,14 @@ impl Children {
     /// Sends a signal to a main process.
     pub(super) fn signal(&self, id: usize, signal: i32) {
         if let Some(main) = self.running.get(&id) {
-            sys::kill(main.pid, signal);
-            if signal != libc::SIGKILL {
-                // A process that somebody stopped could not act on it.
-                sys::kill(main.pid, libc::SIGCONT);
-            }
+            signal_and_wake(main.pid, signal);
+        }
+    }
+
+    /// Sends a signal to the process group that a main process leads.
+    pub(super) fn signal_group(&self, id: usize, signal: i32) {
+        if let Some(main) = self.running.get(&id) {
+            signal_and_wake(-main.pid, signal);
         }
     }
 
@@ -166,6 +169,14 @@ impl Main {
 }
 
 /// Kills a session and returns who was left of it. The group goes first: that works without /proc.
+fn signal_and_wake(target: i32, signal: i32) {
+    sys::kill(target, signal);
+    if signal != libc::SIGKILL {
+        // A process that somebody stopped could not act on it.
+        sys::kill(target, libc::SIGCONT);
+    }
+}
+
 fn kill_session(session: i32) -> Vec<i32> {
     sys::kill(-session, libc::SIGKILL);
     let left = process_table::session(session);

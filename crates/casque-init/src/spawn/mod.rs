@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use casque_format::run::{Identity, Service, Sockets};
+use casque_format::run::{Identity, Resource, Service, Sockets};
 
 use crate::exit::StartError;
 
@@ -21,6 +21,23 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const OPEN_FILES: libc::rlim_t = 65_536;
 const MOST_OPEN_FILES: libc::rlim_t = 1 << 20;
 
+/// What `setrlimit` calls a resource; its type is the C library's own.
+type ResourceNumber = libc::__rlimit_resource_t;
+
+fn resource_number(resource: Resource) -> ResourceNumber {
+    match resource {
+        Resource::As => libc::RLIMIT_AS,
+        Resource::Core => libc::RLIMIT_CORE,
+        Resource::Cpu => libc::RLIMIT_CPU,
+        Resource::Data => libc::RLIMIT_DATA,
+        Resource::Fsize => libc::RLIMIT_FSIZE,
+        Resource::Memlock => libc::RLIMIT_MEMLOCK,
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Stack => libc::RLIMIT_STACK,
+    }
+}
+
 /// A program ready to start.
 #[derive(Debug)]
 pub(crate) struct Command {
@@ -30,6 +47,7 @@ pub(crate) struct Command {
     environment: Vec<CString>,
     directory: CString,
     umask: libc::mode_t,
+    limits: Vec<(ResourceNumber, libc::rlim_t)>,
     identity: Option<Account>,
     remove: Vec<CString>,
     make: Vec<Directory>,
@@ -122,6 +140,11 @@ impl Command {
                 .collect(),
             directory: c_string(service.working_directory.as_deref().unwrap_or("/")),
             umask: service.umask.unwrap_or(0o022),
+            limits: service
+                .limits
+                .iter()
+                .map(|(resource, limit)| (resource_number(*resource), *limit))
+                .collect(),
             identity: service.user.as_ref().filter(|_| root).map(account),
             remove: Vec::new(),
             make: Vec::new(),

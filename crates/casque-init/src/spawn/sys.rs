@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::{mem, ptr};
 
-use super::{Command, Directory, MOST_OPEN_FILES, OPEN_FILES, Stage};
+use super::{Command, Directory, MOST_OPEN_FILES, OPEN_FILES, ResourceNumber, Stage};
 use crate::sys::{self, check};
 
 /// A process between `fork` and `exec`, or after it.
@@ -142,6 +142,9 @@ unsafe fn become_service(prepared: &mut Prepared<'_>) -> (Stage, i32) {
         }
         // A limit that cannot be set stays as it was.
         libc::setrlimit(libc::RLIMIT_NOFILE, &prepared.open_files);
+        for (resource, wanted) in &command.limits {
+            limit(*resource, *wanted);
+        }
         libc::umask(0o022);
         for (index, path) in (0..).zip(&command.remove) {
             if libc::unlink(path.as_ptr()) < 0 && *libc::__errno_location() != libc::ENOENT {
@@ -180,6 +183,18 @@ unsafe fn become_service(prepared: &mut Prepared<'_>) -> (Stage, i32) {
         execute(prepared);
     }
     (Stage::Execute, 0)
+}
+
+/// Sets both limits of a resource, at most to what the container allows.
+unsafe fn limit(resource: ResourceNumber, wanted: libc::rlim_t) {
+    let mut limit = libc::rlimit { rlim_cur: wanted, rlim_max: wanted };
+    // SAFETY: system calls on plain numbers and on one place that outlives them.
+    unsafe {
+        if libc::setrlimit(resource, &limit) < 0 && libc::getrlimit(resource, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max.min(wanted);
+            libc::setrlimit(resource, &limit);
+        }
+    }
 }
 
 /// Puts every descriptor in its place. All of PID 1's own are close-on-exec; `dup2` takes that

@@ -89,6 +89,13 @@ fn the_limit_on_open_files_is_neither_tiny_nor_absurd() {
 }
 
 #[test]
+fn the_limits_of_resources_are_the_plan_s_and_never_above_the_container_s() {
+    let limits = json!({ "nofile": 300, "core": 0, "nproc": u64::MAX });
+    let service = json!({ "command": ["sh", "-c", "ulimit -Sn; ulimit -Hn; ulimit -Hc"], "limits": limits });
+    assert_eq!(lines_of(&service), ["300", "300", "0"]);
+}
+
+#[test]
 fn a_service_becomes_its_user_for_good() {
     assert!(is_root(), "this test needs root");
     let service = json!({

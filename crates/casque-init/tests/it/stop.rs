@@ -55,6 +55,26 @@ fn whoever_ignores_the_signal_is_killed_within_the_budget() {
 }
 
 #[test]
+fn a_stop_signal_for_the_group_reaches_the_children_too() {
+    // The shell itself ignores the signal, as one does that waits for its child.
+    let script = "trap : TERM; sh -c 'trap \"echo told > DIR/child; exit\" TERM; touch DIR/up; sleep 1000 & wait' & \
+                  child=$!; while kill -0 $child 2>/dev/null; do wait $child; done";
+    let services = json!({
+        "web": {
+            "command": sh(script),
+            "ready": { "exec": ["test", "-e", "DIR/up"] },
+            "stop": { "signal": "TERM", "timeout_ms": 5_000, "group": true },
+        },
+    });
+    let container = Container::start(&plan(&services));
+    container.wait_ready();
+    let end = container.stop();
+    assert_eq!(end.code, Some(0), "{}", end.output);
+    assert_eq!(end.read("child"), "told\n");
+    assert!(!end.output.contains("killing it"), "{}", end.output);
+}
+
+#[test]
 fn a_daemon_that_left_its_session_is_told_and_gone() {
     let script = "setsid sh -c 'trap \"echo told > DIR/stray; exit\" TERM; echo $$ > DIR/pid; \
                   touch DIR/up; sleep 1000 & wait' & \
