@@ -100,23 +100,37 @@ impl Builder<'_> {
             .collect();
         let named = |from: &str| declared.contains(&from);
         let Some(report) = &stage.record.report else { return };
+        let warn = |text| self.observer.event(&Event::Warning { text });
+        for note in &report.notes {
+            warn(format!("the step of `{}`: {note}", stage.record.name));
+        }
         let units = report.enabled.iter().filter(|unit| unit.new);
-        let units =
-            units.map(|unit| (unit.unit.trim_end_matches(".service"), format!("systemd:{}", unit.unit)));
+        let (services, others): (Vec<_>, Vec<_>) = units.partition(|unit| unit.unit.ends_with(".service"));
+        for unit in others {
+            warn(format!("`{}` is enabled and does nothing in an image: only services run there", unit.unit));
+        }
+        let services = services
+            .into_iter()
+            .map(|unit| (unit.unit.trim_end_matches(".service"), format!("systemd:{}", unit.unit)));
         let programs = report.programs.iter().filter(|program| program.autostart);
         let programs =
             programs.map(|program| (program.name.as_str(), format!("supervisor:{}", program.file)));
-        for (name, from) in units.chain(programs) {
+        for (name, from) in services.chain(programs) {
             // Its programs are services of their own.
             let supervised =
                 name == "supervisor" && declared.iter().any(|known| known.starts_with("supervisor:"));
             if supervised || named(&from) || named(&format!("{from}#{name}")) {
                 continue;
             }
-            let text = format!(
-                "`{from}` is set up to run and the manifest does not say so; add:\n[service.{name}]\nfrom = \"{from}\""
-            );
-            self.observer.event(&Event::Warning { text });
+            // A template's instance or a program of a group has characters that a table's name has not.
+            let table = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "-");
+            let from = match table == name || from.starts_with("systemd:") {
+                true => from,
+                false => format!("{from}#{name}"),
+            };
+            warn(format!(
+                "`{from}` is set up to run and the manifest does not say so; add:\n[service.{table}]\nfrom = \"{from}\""
+            ));
         }
     }
 }

@@ -35,6 +35,11 @@ pub enum Event {
         /// How long it took.
         milliseconds: u64,
     },
+    /// Something that only who asks for everything wants to know.
+    Detail {
+        /// For people.
+        text: String,
+    },
     /// Something the vendor should look at.
     Warning {
         /// For people.

@@ -18,6 +18,7 @@ mod configure;
 mod copy;
 mod error;
 mod event;
+mod facts;
 mod front;
 mod groups;
 mod identity;
@@ -43,6 +44,7 @@ mod step;
 mod stop;
 mod template;
 mod trim;
+mod unit;
 
 pub use builder::{Programs, Reach};
 pub use cache::Cache;

@@ -66,8 +66,11 @@ impl Builder<'_> {
         let manifest = self.manifest;
         let accounts = Accounts::of_root(root);
         let mut made = services::services(manifest, root, &accounts)?;
-        for text in made.notes.drain(..) {
+        for text in made.summaries.drain(..) {
             self.observer.event(&Event::Warning { text });
+        }
+        for text in made.details.drain(..) {
+            self.observer.event(&Event::Detail { text });
         }
         let agent = accounts.identity(base::AGENT_USER, None).expect("the base has the agent's user");
         made.services.insert("agent".to_owned(), services::agent(agent.clone()));

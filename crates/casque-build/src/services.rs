@@ -6,25 +6,35 @@ use std::path::Path;
 use casque_format::image::ImageService;
 use casque_format::paths;
 use casque_format::run::{Identity, Kind, Ready, Restart, RestartPolicy, Service, Sockets, Stop};
-use casque_units::supervisor::{self, SourceFile};
-use casque_units::{Translated, systemd};
+use casque_units::{Note, Startup, Step, Translated, Weight};
 
 use crate::error::ServiceError;
 use crate::identity::Accounts;
 use crate::manifest::{Manifest, ReadyRule, ServiceRule};
 use crate::stop;
+use crate::unit::{self, NotFound};
 
-/// Where systemd finds units, most important first (systemd.unit(5)).
-const UNIT_DIRECTORIES: [&str; 4] =
-    ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+/// What a command that runs before a service gets to end when the container stops, milliseconds.
+const BEFORE_STOP_MS: u64 = 250;
 
 /// From spawn to ready when nothing is said, milliseconds.
 const START_TIMEOUT_MS: u64 = 60_000;
 
-/// Services of an image and what could not be carried over, one line each.
+/// Services of an image and what could not be carried over.
 pub(crate) struct Services {
     pub(crate) services: BTreeMap<String, ImageService>,
-    pub(crate) notes: Vec<String>,
+    /// One line for each service that will behave differently.
+    pub(crate) summaries: Vec<String>,
+    /// Everything, also what does not matter.
+    pub(crate) details: Vec<String>,
+}
+
+/// A service on its way from the unit to the plan.
+struct Made {
+    service: Service,
+    /// Commands before each start.
+    before: Vec<Step>,
+    notes: Vec<Note>,
 }
 
 /// Makes the services of `manifest` from what is in `root`.
@@ -36,27 +46,84 @@ pub(crate) fn services(
     let rules = &manifest.content.service;
     let budget = manifest.content.image.stop_timeout.milliseconds;
     let timeouts = stop::timeouts(rules, budget).expect("the manifest was checked to fit its budget");
-    let mut notes = Vec::new();
-    let mut services = BTreeMap::new();
+    let mut all = Services { services: BTreeMap::new(), summaries: Vec::new(), details: Vec::new() };
     for (name, rule) in rules {
-        let mut service = service(name, rule, root, accounts, &mut notes)?;
-        service.service.stop.timeout_ms = timeouts[name];
-        services.insert(name.clone(), service);
+        let made = service(name, rule, rules, root, accounts)?;
+        let from = rule.from.as_ref().map(|from| from.get_ref().as_str()).unwrap_or_default();
+        if let Some(summary) = casque_units::summary(&made.notes) {
+            all.summaries.push(format!("service `{name}` from `{from}`: {summary}"));
+        }
+        all.details.extend(made.notes.iter().map(|note| format!("service `{name}` from `{from}`: {note}")));
+        let mut image = ImageService {
+            service: made.service,
+            when: rule.when.as_ref().map(|setting| setting.get_ref().clone()),
+            unless: rule.unless.as_ref().map(|setting| setting.get_ref().clone()),
+            environment_settings: rule
+                .environment_settings
+                .iter()
+                .map(|(variable, setting)| (variable.clone(), setting.get_ref().clone()))
+                .collect(),
+        };
+        image.service.stop.timeout_ms = timeouts[name];
+        for step in made.before {
+            let before = before(&image, step);
+            let name = free_name(name, rules, &all.services);
+            image.service.after = vec![name.clone()];
+            all.services.insert(name, before);
+        }
+        all.services.insert(name.clone(), image);
     }
-    Ok(Services { services, notes })
+    Ok(all)
+}
+
+/// Returns the one-shot that runs a command before `image` starts, in the same surroundings.
+fn before(image: &ImageService, step: Step) -> ImageService {
+    let mut service = image.service.clone();
+    service.kind = Kind::Oneshot;
+    service.command = step.command;
+    if step.ignore_failure {
+        let whatever = ["/bin/sh", "-c", "\"$@\" || :", "sh"].map(str::to_owned);
+        service.command.splice(..0, whatever);
+    }
+    if step.privileged {
+        service.user = None;
+        // They would belong to root.
+        service.directories.clear();
+    }
+    service.ready = None;
+    service.restart = Restart { policy: RestartPolicy::OnFailure, ..Restart::default() };
+    service.sockets = Sockets::None;
+    service.remove.clear();
+    service.stop.timeout_ms = BEFORE_STOP_MS;
+    ImageService { service, ..image.clone() }
+}
+
+/// Returns a name for what runs before the service `name`.
+fn free_name(
+    name: &str,
+    rules: &BTreeMap<String, ServiceRule>,
+    made: &BTreeMap<String, ImageService>,
+) -> String {
+    let taken = |name: &String| rules.contains_key(name) || made.contains_key(name) || name == "agent";
+    let numbered = (2..).map(|number| format!("{name}-before-{number}"));
+    std::iter::once(format!("{name}-before"))
+        .chain(numbered)
+        .find(|name| !taken(name))
+        .expect("there are more numbers than services")
 }
 
 fn service(
     name: &str,
     rule: &ServiceRule,
+    rules: &BTreeMap<String, ServiceRule>,
     root: &Path,
     accounts: &Accounts,
-    notes: &mut Vec<String>,
-) -> Result<ImageService, ServiceError> {
-    let mut service = match &rule.from {
-        Some(from) => translated(name, from.get_ref(), rule.command.is_some(), root, accounts, notes)?,
-        None => plain(),
+) -> Result<Made, ServiceError> {
+    let mut made = match &rule.from {
+        Some(from) => translated(name, from.get_ref(), rule, rules, root, accounts)?,
+        None => Made { service: plain(), before: Vec::new(), notes: Vec::new() },
     };
+    let service = &mut made.service;
     if let Some(user) = &rule.user {
         service.user = identity(name, user, None, &[], accounts)?;
     }
@@ -64,10 +131,18 @@ fn service(
         service.command.clone_from(command);
     }
     service.kind = rule.kind.unwrap_or(service.kind);
-    service.working_directory = rule.working_directory.clone().or(service.working_directory);
+    if let Some(directory) = &rule.working_directory {
+        service.working_directory = Some(directory.clone());
+    }
+    if service.working_directory.as_deref() == Some("~") {
+        let home = service.user.as_ref().map_or("/root", |user| user.home.as_str());
+        service.working_directory = Some(home.to_owned());
+    }
     service.environment.extend(rule.environment.clone());
     service.after = rule.after.iter().map(|needed| needed.get_ref().clone()).collect();
-    service.ready = rule.ready.as_ref().and_then(ready).or(service.ready);
+    if let Some(ready) = rule.ready.as_ref().and_then(ready) {
+        service.ready = Some(ready);
+    }
     service.restart.policy = match service.kind {
         Kind::Oneshot => RestartPolicy::OnFailure,
         Kind::Simple => rule.restart.unwrap_or(service.restart.policy),
@@ -80,19 +155,10 @@ fn service(
     }
     service.critical = rule.critical.unwrap_or(true);
     if rule.front.is_some() {
-        become_front(&mut service);
+        become_front(service);
     }
-    program_exists(name, &service, root)?;
-    Ok(ImageService {
-        service,
-        when: rule.when.as_ref().map(|setting| setting.get_ref().clone()),
-        unless: rule.unless.as_ref().map(|setting| setting.get_ref().clone()),
-        environment_settings: rule
-            .environment_settings
-            .iter()
-            .map(|(variable, setting)| (variable.clone(), setting.get_ref().clone()))
-            .collect(),
-    })
+    program_exists(name, service, root)?;
+    Ok(made)
 }
 
 fn plain() -> Service {
@@ -103,6 +169,7 @@ fn plain() -> Service {
         working_directory: None,
         environment: BTreeMap::new(),
         umask: None,
+        limits: BTreeMap::new(),
         after: Vec::new(),
         ready: None,
         start_timeout_ms: START_TIMEOUT_MS,
@@ -124,7 +191,7 @@ pub(crate) fn agent(identity: Identity) -> ImageService {
         critical: false,
         sockets: Sockets::Agent,
         remove: vec![paths::AGENT_SOCKET.to_owned()],
-        stop: Stop { signal: "TERM".to_owned(), timeout_ms: 500 },
+        stop: Stop { timeout_ms: 500, ..Stop::default() },
         ..plain()
     };
     ImageService { service, when: None, unless: None, environment_settings: BTreeMap::new() }
@@ -152,34 +219,75 @@ fn ready(rule: &ReadyRule) -> Option<Ready> {
 fn translated(
     name: &str,
     from: &str,
-    has_command: bool,
+    rule: &ServiceRule,
+    rules: &BTreeMap<String, ServiceRule>,
     root: &Path,
     accounts: &Accounts,
-    notes: &mut Vec<String>,
-) -> Result<Service, ServiceError> {
-    let translated = match from.split_once(':') {
-        Some(("supervisor", rest)) => supervisor_program(name, rest, root)?,
-        Some(("systemd", unit)) => systemd_unit(name, unit, root)?,
-        _ => unreachable!("the manifest was checked to name a supervisor file or a systemd unit"),
-    };
+) -> Result<Made, ServiceError> {
+    let failed = |source| ServiceError::Unit { service: name.to_owned(), source };
+    let mut translated = unit::translated(name, from, root).map_err(|error| match error {
+        NotFound::Missing => ServiceError::NoUnit { service: name.to_owned(), from: from.to_owned() },
+        NotFound::Unit(source) => failed(source),
+    })?;
     // A command in the manifest is there because the unit's own does not stay in the foreground.
-    let translated = match has_command {
-        true => translated,
-        false => translated
-            .in_foreground(from)
-            .map_err(|source| ServiceError::Unit { service: name.to_owned(), source })?,
-    };
-    for step in &translated.start_pre {
-        let words = step.command.join(" ");
-        notes.push(format!("service `{name}`: `{from}` runs `{words}` before each start, which is left out"));
+    if rule.command.is_none() {
+        translated = translated.in_foreground(from).map_err(failed)?;
     }
-    notes.extend(translated.notes.iter().map(|note| format!("service `{name}`: {note}")));
+    if rule.ready.is_some() {
+        translated.notes.retain(|note| note.subject != "Type=notify" && note.subject != "Type=dbus");
+    }
+    let notes = order_notes(&translated, rule, rules);
+    translated.notes.extend(notes);
     let mut service = translated.service;
     if let Some(user) = &translated.user {
         service.user =
             identity(name, user, translated.group.as_deref(), &translated.supplementary_groups, accounts)?;
     }
-    Ok(service)
+    // A program that only tests its own configuration says the same when it starts.
+    let mut before = translated.start_pre;
+    before.retain(|step| !step.command.iter().any(|word| word == "-t"));
+    if let Some(last) = before.last()
+        && !matches!(translated.startup, Startup::Oneshot { .. })
+    {
+        let subject = format!("ExecStartPre={}", last.command.join(" "));
+        let instead = "it runs before the first start only".to_owned();
+        translated.notes.push(Note { weight: Weight::Lost, subject, instead: Some(instead) });
+    }
+    Ok(Made { service, before, notes: translated.notes })
+}
+
+/// Notes the units that this one needs or follows and the manifest does not put before it.
+fn order_notes(
+    translated: &Translated,
+    rule: &ServiceRule,
+    rules: &BTreeMap<String, ServiceRule>,
+) -> Vec<Note> {
+    let declared = |unit: &str| {
+        let from = format!("systemd:{unit}");
+        rules.iter().find(|(_, rule)| rule.from.as_ref().is_some_and(|known| *known.get_ref() == from))
+    };
+    let mut units: Vec<&String> = translated.needs.iter().chain(&translated.after).collect();
+    units.sort();
+    units.dedup();
+    let note = |unit: &String| {
+        let needed = translated.needs.contains(unit);
+        let key = if needed { "Requires" } else { "After" };
+        let subject = format!("{key}={unit}");
+        match declared(unit) {
+            Some((name, _)) if rule.after.iter().any(|after| after.get_ref() == name) => None,
+            Some((name, _)) => Some(Note {
+                weight: Weight::Lost,
+                subject,
+                instead: Some(format!("say `after = [\"{name}\"]` in the manifest")),
+            }),
+            None => Some(Note {
+                weight: if needed { Weight::Lost } else { Weight::Moot },
+                subject,
+                instead: Some("no service of the manifest is that unit".to_owned()),
+            }),
+        }
+    };
+    units.into_iter().filter_map(note).collect()
 }
 
 fn identity(
@@ -206,41 +314,6 @@ fn identity(
     Ok(Some(identity))
 }
 
-fn supervisor_program(name: &str, rest: &str, root: &Path) -> Result<Translated, ServiceError> {
-    let (file, program) = rest.split_once('#').unwrap_or((rest, name));
-    let path = root.join(file.trim_start_matches('/'));
-    let missing = || ServiceError::NoUnit { service: name.to_owned(), from: format!("supervisor:{rest}") };
-    let text = fs_err::read_to_string(path).map_err(|_| missing())?;
-    let source = SourceFile { path: file.to_owned(), text };
-    let mut programs = supervisor::programs(&[source], &supervisor::Surroundings::default())
-        .map_err(|source| ServiceError::Unit { service: name.to_owned(), source })?;
-    // A file with one program needs no further name.
-    let index = match programs.iter().position(|found| found.name == program) {
-        Some(index) => index,
-        None if programs.len() == 1 && !rest.contains('#') => 0,
-        None => return Err(missing()),
-    };
-    Ok(programs.swap_remove(index).translated)
-}
-
-fn systemd_unit(name: &str, unit: &str, root: &Path) -> Result<Translated, ServiceError> {
-    let failed = |source| ServiceError::Unit { service: name.to_owned(), source };
-    let read = |path: &str| fs_err::read_to_string(root.join(path.trim_start_matches('/'))).ok();
-    let mut candidates = UNIT_DIRECTORIES.iter().map(|directory| format!("/{directory}/{unit}"));
-    let found = candidates.find_map(|path| Some(SourceFile { text: read(&path)?, path }));
-    let Some(file) = found else {
-        return Err(ServiceError::NoUnit { service: name.to_owned(), from: format!("systemd:{unit}") });
-    };
-    let parsed = systemd::Unit::parse(unit, &[file]).map_err(failed)?;
-    let mut environment = BTreeMap::new();
-    for file in parsed.environment_files().map_err(failed)? {
-        if let Some(text) = read(&file.path) {
-            environment.insert(file.path, text);
-        }
-    }
-    parsed.translate(&environment).map_err(failed)
-}
-
 /// Checks that the program a service runs is in the image.
 fn program_exists(name: &str, service: &Service, root: &Path) -> Result<(), ServiceError> {
     let program = service.command.first().map(String::as_str).unwrap_or_default();
@@ -256,3 +329,6 @@ fn program_exists(name: &str, service: &Service, root: &Path) -> Result<(), Serv
     }
     Err(ServiceError::NoProgram { service: name.to_owned(), program: program.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;

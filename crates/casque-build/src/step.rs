@@ -9,6 +9,7 @@ use casque_sandbox::Bind;
 use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::event::Event;
+use crate::facts;
 use crate::manifest::LayerStep;
 use crate::sandbox::{Confined, MANAGERS};
 use crate::source::Sources;
@@ -36,6 +37,9 @@ impl Builder<'_> {
             let from = self.manifest.directory.join(transfer.from.get_ref());
             let sources = Sources::collect(&from).map_err(BuildError::Source)?;
             self.judge_marks(&sources)?;
+            for text in facts::named(sources.texts()) {
+                self.observer.event(&Event::Warning { text });
+            }
             mounts.push(Mount { to: transfer.to.get_ref().clone(), sources });
         }
         let transient = self.with_packages_stage(layer, below)?;

@@ -18,6 +18,9 @@ pub struct Report {
     pub programs: Vec<SupervisorProgram>,
     /// Starts that did not succeed, one sentence each.
     pub failures: Vec<String>,
+    /// What the step asked for and a build cannot give it, one sentence each, in the order it was first asked.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// A service that was started.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::env::Environment;
 use crate::error::ShimError;
 use crate::step::Step;
-use crate::{service_command, supervisorctl, systemctl, ui};
+use crate::{host, service_command, sudo, supervisorctl, systemctl, ui};
 
 const USAGE: &str = "usage: casque-shim step --state DIR [--take-over] -- COMMAND...";
 
@@ -28,6 +28,13 @@ pub(crate) fn run(arguments: Vec<OsString>, environment: &Environment) -> ExitCo
         "service" => service_command::run(&words, environment),
         "supervisorctl" => supervisorctl::run(&words, environment),
         "supervisord" => supervisorctl::daemon(&words, environment),
+        "sudo" => sudo::run(&words, environment),
+        "hostnamectl" => host::hostnamectl(&words, environment),
+        "timedatectl" => host::timedatectl(&words, environment),
+        "journalctl" => host::journalctl(&words, environment),
+        "loginctl" => host::loginctl(&words, environment),
+        "sysctl" => host::sysctl(&words, environment),
+        "ufw" => host::ufw(&words, environment),
         "policy-rc.d" => return ExitCode::from(if environment.passive { 101 } else { 0 }),
         "initctl" | "telinit" | "runlevel" => {
             Err(ShimError::Usage(format!("`{name}` has no meaning during the build")))

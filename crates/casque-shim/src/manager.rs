@@ -31,6 +31,9 @@ pub(crate) struct Manager {
     /// Active services in the order they were started.
     order: Vec<String>,
     failures: Vec<String>,
+    notes: Vec<String>,
+    /// Timers, sockets and the like that were started.
+    marked: BTreeSet<String>,
 }
 
 /// What is wanted of a service.
@@ -74,6 +77,8 @@ impl Manager {
             started: Vec::new(),
             order: Vec::new(),
             failures: Vec::new(),
+            notes: Vec::new(),
+            marked: BTreeSet::new(),
         }
     }
 
@@ -83,7 +88,21 @@ impl Manager {
             Request::Services => Some(Reply::Services {
                 services: self.services.values().map(Service::info).collect(),
                 supervisor: self.supervisor.is_up(),
+                marked: self.marked.iter().cloned().collect(),
             }),
+            Request::Note(note) => {
+                self.note(note);
+                Some(Reply::Done)
+            }
+            Request::Mark { unit, active: true } => {
+                self.note(format!("`{unit}` was started and does nothing: only services run in an image"));
+                self.marked.insert(unit);
+                Some(Reply::Done)
+            }
+            Request::Mark { unit, active: false } => {
+                self.marked.remove(&unit);
+                Some(Reply::Done)
+            }
             Request::Unit { verb, unit } => self.unit(now, client, verb, &unit).unwrap_or_else(|error| {
                 let message = error.line();
                 self.failures.push(format!("`{unit}`: {message}"));
@@ -126,6 +145,10 @@ impl Manager {
                 file: loaded.file,
             });
             return Ok(self.supervisor_request(now, client, request));
+        }
+        for step in &loaded.translated.start_post {
+            let command = step.command.join(" ");
+            self.note(format!("`{unit}`: `ExecStartPost={command}` did not run"));
         }
         let name = loaded.name.clone();
         let needed = self.load_needed(&loaded.needs, &name);
@@ -389,15 +412,21 @@ impl Manager {
         }
     }
 
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
     fn remember_started(&mut self, about: StartedService) {
         if !self.started.contains(&about) {
             self.started.push(about);
         }
     }
 
-    /// Returns what was started and what could not be, for the report.
-    pub(crate) fn into_history(self) -> (Vec<StartedService>, Vec<String>) {
-        (self.started, self.failures)
+    /// Returns what was started, what could not be, and what was noted, for the report.
+    pub(crate) fn into_history(self) -> (Vec<StartedService>, Vec<String>, Vec<String>) {
+        (self.started, self.failures, self.notes)
     }
 }
 

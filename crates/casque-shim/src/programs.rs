@@ -15,6 +15,22 @@ const MAIN_FILES: [&str; 2] = ["/etc/supervisor/supervisord.conf", "/etc/supervi
 
 /// Returns the programs that are configured now, none when there is no main file.
 pub(crate) fn configured(root: &Root) -> Result<Option<Vec<Program>>, ShimError> {
+    let Some(files) = files(root)? else { return Ok(None) };
+    let environment =
+        BTreeMap::from([("PATH".to_owned(), PATH.to_owned()), ("HOME".to_owned(), "/root".to_owned())]);
+    let surroundings = Surroundings { environment, host_name: Some("localhost".to_owned()) };
+    supervisor::programs(&files, &surroundings).map(Some).map_err(ShimError::Unit)
+}
+
+/// Returns the sections that only a real supervisor could run.
+pub(crate) fn unsupported(root: &Root) -> Vec<String> {
+    // A configuration that cannot be read is reported where its programs are.
+    let Ok(Some(files)) = files(root) else { return Vec::new() };
+    supervisor::unsupported(&files).unwrap_or_default()
+}
+
+/// Returns the main file and what it includes, none when there is no main file.
+fn files(root: &Root) -> Result<Option<Vec<SourceFile>>, ShimError> {
     let Some(main) = MAIN_FILES.iter().find(|path| root.path(path).is_file()) else { return Ok(None) };
     let main = source(root, root.path(main))?;
     let mut files = Vec::new();
@@ -24,10 +40,7 @@ pub(crate) fn configured(root: &Root) -> Result<Option<Vec<Program>>, ShimError>
         }
     }
     files.insert(0, main);
-    let environment =
-        BTreeMap::from([("PATH".to_owned(), PATH.to_owned()), ("HOME".to_owned(), "/root".to_owned())]);
-    let surroundings = Surroundings { environment, host_name: Some("localhost".to_owned()) };
-    supervisor::programs(&files, &surroundings).map(Some).map_err(ShimError::Unit)
+    Ok(Some(files))
 }
 
 fn source(root: &Root, path: PathBuf) -> Result<SourceFile, ShimError> {

@@ -7,6 +7,15 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Request {
     /// Answered with [`Reply::Services`].
     Services,
+    /// Names something that a build cannot give.
+    Note(String),
+    /// A unit that is no service was started or stopped, which does nothing here.
+    Mark {
+        /// Its full name.
+        unit: String,
+        /// Whether it counts as active.
+        active: bool,
+    },
     /// Something about one unit.
     Unit {
         /// What to do.
@@ -45,7 +54,7 @@ pub(crate) enum Request {
 impl Request {
     /// Says whether anybody may ask.
     pub(crate) fn is_harmless(&self) -> bool {
-        matches!(self, Self::Services | Self::Changes | Self::Available)
+        matches!(self, Self::Note(_) | Self::Services | Self::Changes | Self::Available)
     }
 }
 
@@ -109,6 +118,8 @@ pub(crate) enum Reply {
         services: Vec<ServiceInfo>,
         /// Whether supervisor counts as running.
         supervisor: bool,
+        /// Units that are no services and count as active.
+        marked: Vec<String>,
     },
     /// How the configuration differs from what runs; names of groups, sorted.
     Changes {

@@ -42,7 +42,7 @@ impl Service {
     /// Returns the service of a unit.
     pub(crate) fn of_unit(loaded: Loaded, state: &Path) -> Self {
         let translated = loaded.translated;
-        let rules = rules(&translated, Habits::Systemd, Duration::from_millis(100), false);
+        let rules = rules(&translated, Habits::Systemd, Duration::from_millis(100));
         Self {
             machine: Machine::new(rules),
             translated,
@@ -62,7 +62,7 @@ impl Service {
         let translated = program.translated.clone();
         let name = program.display_name();
         Self {
-            machine: Machine::new(rules(&translated, habits, Duration::ZERO, program.stop_as_group)),
+            machine: Machine::new(rules(&translated, habits, Duration::ZERO)),
             translated,
             log: log_path(state, &name),
             about: StartedService { name, manager: Manager::Supervisor, file: program.file.clone() },
@@ -171,7 +171,7 @@ pub(crate) enum Notification {
     Ready,
 }
 
-fn rules(translated: &Translated, habits: Habits, delay: Duration, signal_group: bool) -> Rules {
+fn rules(translated: &Translated, habits: Habits, delay: Duration) -> Rules {
     let ignored = |steps: &[Step]| steps.iter().map(|step| step.ignore_failure).collect();
     let service = &translated.service;
     Rules {
@@ -185,7 +185,7 @@ fn rules(translated: &Translated, habits: Habits, delay: Duration, signal_group:
         start_timeout: Duration::from_millis(service.start_timeout_ms),
         stop_timeout: Duration::from_millis(service.stop.timeout_ms).max(LEAST_STOP_TIMEOUT),
         signal: number_of(&service.stop.signal),
-        signal_group,
+        signal_group: service.stop.group,
         habits,
     }
 }

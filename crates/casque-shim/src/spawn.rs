@@ -94,7 +94,7 @@ fn run(words: &[String], identity: Option<Identity>, with: &Surroundings<'_>) ->
         Settings {
             identity,
             umask: Some(service.umask.unwrap_or(0o022)),
-            limit_nofile: with.translated.limit_nofile,
+            limits: service.limits.clone(),
             own_session: true,
         },
     );

@@ -330,7 +330,7 @@ fn leftovers() -> Vec<i32> {
 }
 
 fn report(root: &Root, manager: Manager, before: &BTreeMap<String, String>) -> Report {
-    let (started, mut failures) = manager.into_history();
+    let (started, mut failures, mut notes) = manager.into_history();
     let enabled = enabling::enabled(root)
         .into_iter()
         .map(|(unit, file)| EnabledUnit { new: !before.contains_key(&unit), unit, file })
@@ -345,7 +345,13 @@ fn report(root: &Root, manager: Manager, before: &BTreeMap<String, String>) -> R
         autostart: program.autostart,
     };
     let programs = configured.unwrap_or_default().iter().map(about).collect();
-    Report { version: VERSION, started, enabled, programs, failures }
+    let unsupported = programs::unsupported(root);
+    notes.extend(
+        unsupported
+            .into_iter()
+            .map(|name| format!("supervisor's `[{name}]` did not run and is not carried over")),
+    );
+    Report { version: VERSION, started, enabled, programs, failures, notes }
 }
 
 fn code(exit: Exit) -> ExitCode {

@@ -1,6 +1,7 @@
 //! System calls: signals, children, and what is set between fork and exec.
 #![expect(unsafe_code, reason = "signalfd, waitpid, prctl and credentials have no safe form in std")]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
@@ -8,6 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::ptr;
+
+use casque_format::run::Resource;
 
 use crate::accounts::Identity;
 
@@ -27,10 +30,24 @@ pub(crate) struct Settings {
     pub(crate) identity: Option<Identity>,
     /// Its file mode creation mask.
     pub(crate) umask: Option<u32>,
-    /// Most open files.
-    pub(crate) limit_nofile: Option<u64>,
+    /// Limits of its resources.
+    pub(crate) limits: BTreeMap<Resource, u64>,
     /// Whether it leads a session of its own.
     pub(crate) own_session: bool,
+}
+
+fn resource_number(resource: Resource) -> libc::__rlimit_resource_t {
+    match resource {
+        Resource::As => libc::RLIMIT_AS,
+        Resource::Core => libc::RLIMIT_CORE,
+        Resource::Cpu => libc::RLIMIT_CPU,
+        Resource::Data => libc::RLIMIT_DATA,
+        Resource::Fsize => libc::RLIMIT_FSIZE,
+        Resource::Memlock => libc::RLIMIT_MEMLOCK,
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Stack => libc::RLIMIT_STACK,
+    }
 }
 
 /// Makes this process the one that orphans of its descendants are handed to.
@@ -194,17 +211,16 @@ impl Settings {
             if self.own_session {
                 check(libc::setsid())?;
             }
-            if let Some(limit) = self.limit_nofile {
+            for (resource, limit) in &self.limits {
+                let (resource, limit) = (resource_number(*resource), *limit);
                 let mut current = MaybeUninit::<libc::rlimit>::uninit();
-                check(libc::getrlimit(libc::RLIMIT_NOFILE, current.as_mut_ptr()))?;
-                let mut wanted = current.assume_init();
-                wanted.rlim_cur = limit;
-                wanted.rlim_max = wanted.rlim_max.max(limit);
+                check(libc::getrlimit(resource, current.as_mut_ptr()))?;
+                let mut wanted = libc::rlimit { rlim_cur: limit, rlim_max: limit };
                 // Where the hard limit may not be raised, the soft one goes as far as it can.
-                if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) < 0 {
+                if libc::setrlimit(resource, &raw const wanted) < 0 {
                     wanted.rlim_max = current.assume_init().rlim_max;
                     wanted.rlim_cur = limit.min(wanted.rlim_max);
-                    check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted))?;
+                    check(libc::setrlimit(resource, &raw const wanted))?;
                 }
             }
             if let Some(umask) = self.umask {

@@ -11,14 +11,22 @@ use fs_err as fs;
 
 use crate::error::ShimError;
 use crate::root::Root;
+use crate::sudo;
 
 /// The real commands; the first of each pair is the path in older packages of a merged `/usr`.
-const COMMANDS: [&[&str]; 5] = [
+const COMMANDS: [&[&str]; 12] = [
     &["/bin/systemctl", "/usr/bin/systemctl"],
     &["/usr/sbin/service"],
     &["/usr/bin/supervisorctl"],
     &["/usr/bin/supervisord"],
     &["/usr/bin/deb-systemd-invoke"],
+    &[sudo::PATH],
+    &["/usr/bin/hostnamectl"],
+    &["/usr/bin/timedatectl"],
+    &["/bin/journalctl", "/usr/bin/journalctl"],
+    &["/bin/loginctl", "/usr/bin/loginctl"],
+    &["/sbin/sysctl", "/usr/sbin/sysctl"],
+    &["/usr/sbin/ufw"],
 ];
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 const SUFFIX: &str = "casque-real";
@@ -101,7 +109,8 @@ impl TakeOver {
     }
 }
 
-fn aside(path: &std::path::Path) -> PathBuf {
+/// Returns where the real command is while the shim is in its place.
+pub(crate) fn aside(path: &std::path::Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{SUFFIX}"));
     PathBuf::from(name)

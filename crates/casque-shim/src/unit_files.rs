@@ -6,21 +6,12 @@ use std::path::{Path, PathBuf};
 
 use casque_format::shim::Manager;
 use casque_units::supervisor::SourceFile;
-use casque_units::systemd::Unit;
+use casque_units::systemd::{UNIT_DIRECTORIES, Unit, drop_in_directories, file_names};
 use casque_units::{Startup, Step, Translated};
 use fs_err as fs;
 
 use crate::error::ShimError;
 use crate::root::Root;
-
-/// Where units are looked for, the first one found counts.
-const PLACES: [&str; 5] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/lib/systemd/system",
-    "/usr/lib/systemd/system",
-];
 
 /// Where a unit's description was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +55,8 @@ pub(crate) fn full_name(name: &str) -> String {
 
 /// Looks for `unit`, a full name.
 pub(crate) fn find(root: &Root, unit: &str) -> Option<Found> {
-    for place in PLACES {
-        for name in names(unit) {
+    for place in UNIT_DIRECTORIES {
+        for name in file_names(unit) {
             let file = format!("{place}/{name}");
             let path = root.path(&file);
             let Ok(meta) = path.symlink_metadata() else { continue };
@@ -99,22 +90,10 @@ pub(crate) fn find(root: &Root, unit: &str) -> Option<Found> {
     executable.then_some(Found::Script { file: script })
 }
 
-/// Returns the file names of a unit: its own, and of an instance the template's.
-fn names(unit: &str) -> Vec<String> {
-    let mut names = vec![unit.to_owned()];
-    if let Some((stem, kind)) = unit.rsplit_once('.')
-        && let Some((prefix, instance)) = stem.split_once('@')
-        && !instance.is_empty()
-    {
-        names.push(format!("{prefix}@.{kind}"));
-    }
-    names
-}
-
 /// Returns the names of all units that have a file, sorted.
 pub(crate) fn all(root: &Root) -> BTreeSet<String> {
     let mut units = BTreeSet::new();
-    for place in PLACES {
+    for place in UNIT_DIRECTORIES {
         let Ok(entries) = fs::read_dir(root.path(place)) else { continue };
         for entry in entries.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
@@ -129,9 +108,9 @@ pub(crate) fn all(root: &Root) -> BTreeSet<String> {
 /// Returns a unit's text with its drop-ins.
 pub(crate) fn read(root: &Root, unit: &str, file: &str) -> Result<Unit, ShimError> {
     let mut drop_ins: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for place in PLACES.iter().rev() {
-        for name in names(unit).iter().rev() {
-            let Ok(entries) = fs::read_dir(root.path(&format!("{place}/{name}.d"))) else { continue };
+    for place in UNIT_DIRECTORIES.iter().rev() {
+        for name in drop_in_directories(unit).iter().rev() {
+            let Ok(entries) = fs::read_dir(root.path(&format!("{place}/{name}"))) else { continue };
             for entry in entries.flatten() {
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 if name.ends_with(".conf") {

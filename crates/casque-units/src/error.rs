@@ -53,8 +53,8 @@ pub enum UnitError {
         /// The expression as written.
         expression: String,
     },
-    /// A `Type=` that needs a message bus or does not exist.
-    #[error("`{unit}` has `Type={kind}`, which needs a running systemd")]
+    /// A `Type=` that is not known.
+    #[error("`{unit}` has `Type={kind}`, which is not known here")]
     Type {
         /// The unit.
         unit: String,

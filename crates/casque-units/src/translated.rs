@@ -2,7 +2,7 @@
 
 use casque_format::run::{Kind, Service};
 
-use crate::UnitError;
+use crate::{Note, UnitError};
 
 /// A service as its own tool describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,12 +24,16 @@ pub struct Translated {
     pub reload: Vec<Step>,
     /// Commands that ask it to stop; the stop signal follows when they did not suffice.
     pub stop_commands: Vec<Step>,
-    /// Most open files, when the tool sets one.
-    pub limit_nofile: Option<u64>,
+    /// Commands that run to their end when it has started.
+    pub start_post: Vec<Step>,
+    /// Units that it needs, whatever the order.
+    pub needs: Vec<String>,
+    /// Units it starts after.
+    pub after: Vec<String>,
     /// Permission bits of the directories in `/run`, when they are not 0755.
     pub runtime_directory_mode: Option<u32>,
-    /// What could not be carried over, one sentence each, sorted as in the file.
-    pub notes: Vec<String>,
+    /// What could not be carried over.
+    pub notes: Vec<Note>,
 }
 
 /// How a tool learns that a service runs.
@@ -74,8 +78,9 @@ impl Translated {
         match &self.startup {
             Startup::Simple | Startup::Oneshot { .. } => return Ok(self),
             Startup::Notify => {
-                self.notes.push(format!(
-                    "`{unit}` tells systemd when it is ready; say `ready = {{ ... }}` in the manifest instead"
+                self.notes.push(Note::lost(
+                    "Type=notify",
+                    "it counts as ready at once; say `ready = { ... }` in the manifest",
                 ));
                 if is_program(&self.service.command, "redis-server") {
                     redis_in_foreground(&mut self.service.command);
@@ -98,27 +103,25 @@ impl Translated {
         Ok(self)
     }
 
-    /// Notes the commands and limits that PID 1 of an image does not carry out.
+    /// Notes what PID 1 of an image does not carry out.
     fn note_what_an_image_lacks(&mut self) {
-        for step in &self.start_pre {
-            // A program that only tests its own configuration says the same when it starts.
-            if !step.command.iter().any(|word| word == "-t") {
-                self.notes.push(format!(
-                    "`{}` does not run before the service; make it a service of its own that this one comes `after`",
-                    step.command.join(" ")
-                ));
-            }
+        for step in &self.start_post {
+            let subject = format!("ExecStartPost={}", step.command.join(" "));
+            self.notes.push(Note::lost(subject, "make it a one-shot that comes `after` this service"));
         }
         for step in &self.stop_commands {
             // Of a service that forks, this only sends a signal to the process in its PID file.
             if !matches!(self.startup, Startup::Forking { .. }) {
-                self.notes
-                    .push(format!("`{}` does not run to stop it; it gets a signal", step.command.join(" ")));
+                let subject = format!("ExecStop={}", step.command.join(" "));
+                self.notes.push(Note::lost(subject, "it is stopped by its signal"));
             }
         }
-        if let Some(limit) = self.limit_nofile {
-            self.notes
-                .push(format!("a limit of {limit} open files is not carried over; the container's counts"));
+        for step in &self.reload {
+            let subject = format!("ExecReload={}", step.command.join(" "));
+            self.notes.push(Note::moot(subject, "what an image runs is not reloaded"));
+        }
+        if let Some(mode) = self.runtime_directory_mode.filter(|mode| *mode != 0o755) {
+            self.notes.push(Note::lost(format!("RuntimeDirectoryMode={mode:04o}"), "it is 0755"));
         }
     }
 }

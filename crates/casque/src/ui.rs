@@ -70,6 +70,7 @@ impl Observer for Ui {
                 let seconds = Duration::from_millis(*milliseconds).as_secs_f64();
                 self.note(&format!("layer {name}: {} in {seconds:.1} s", megabytes(*bytes)));
             }
+            Event::Detail { .. } => {}
             Event::Warning { text } => self.note(&format!("warning: {text}")),
         }
     }

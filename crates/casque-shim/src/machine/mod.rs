@@ -364,7 +364,13 @@ impl Machine {
         self.due = Some(now + self.rules.stop_timeout);
         self.beside = None;
         match self.main {
-            Some(pid) if self.rules.signal_group => vec![Action::Signal(-pid, self.rules.signal)],
+            // supervisor knows the group it made, systemd every process of the service.
+            Some(pid)
+                if self.rules.signal_group && matches!(self.rules.habits, Habits::Supervisor { .. }) =>
+            {
+                vec![Action::Signal(-pid, self.rules.signal)]
+            }
+            Some(_) if self.rules.signal_group => vec![Action::SignalAll(self.rules.signal)],
             Some(pid) => vec![Action::Signal(pid, self.rules.signal)],
             None => vec![Action::SignalAll(self.rules.signal)],
         }

@@ -55,6 +55,18 @@ pub(crate) fn run(words: &[String], environment: &Environment) -> Result<ExitCod
             }
             return Ok(ExitCode::SUCCESS);
         }
+        "get-default" => {
+            ui::out("multi-user.target");
+            return Ok(ExitCode::SUCCESS);
+        }
+        "list-jobs" => {
+            ui::out("No jobs running.");
+            return Ok(ExitCode::SUCCESS);
+        }
+        "list-timers" | "list-sockets" => {
+            ui::out(&format!("0 {} listed.", &verb[5..]));
+            return Ok(ExitCode::SUCCESS);
+        }
         "list-units" => return show::list_units(&options, environment),
         "list-unit-files" => return show::list_unit_files(&options, environment),
         _ => {}
@@ -100,13 +112,14 @@ fn need(units: &[String]) -> Result<(), ShimError> {
 pub(crate) struct States {
     services: Vec<ServiceInfo>,
     supervisor: bool,
+    marked: Vec<String>,
 }
 
 impl States {
     /// Asks; where nothing is started, nothing runs.
     pub(crate) fn ask(environment: &Environment) -> Result<Self, ShimError> {
         match client::ask(environment, &Request::Services) {
-            Ok(Reply::Services { services, supervisor }) => Ok(Self { services, supervisor }),
+            Ok(Reply::Services { services, supervisor, marked }) => Ok(Self { services, supervisor, marked }),
             Ok(_) => Err(ShimError::Answer),
             Err(ShimError::NoManager { .. }) if environment.passive => Ok(Self::default()),
             Err(error) => Err(error),
@@ -152,7 +165,11 @@ fn state_of(unit: &str, states: &States, environment: &Environment) -> (String, 
     }
     let supervisor = states.supervisor
         && unit_files::load(&environment.root, &name).is_ok_and(|loaded| unit_files::is_supervisor(&loaded));
-    let state = if supervisor || always_active(&name) { State::Running } else { State::Inactive };
+    let marked = states.marked.contains(&name);
+    let state = match supervisor || marked || always_active(&name) {
+        true => State::Running,
+        false => State::Inactive,
+    };
     (name, state, None)
 }
 
@@ -211,9 +228,7 @@ fn change(verb: &str, unit: &str, options: &Options, environment: &Environment) 
     }
     if !unit.ends_with(".service") {
         // Timers, sockets and targets do nothing that a build could wait for.
-        if !options.quiet {
-            ui::err(&format!("casque: `{unit}` is noted; only services run during the build"));
-        }
+        client::ask(environment, &Request::Mark { unit: unit.to_owned(), active: !stops })?;
         return Ok(0);
     }
     let states = States::ask(environment)?;

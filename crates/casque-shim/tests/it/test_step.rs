@@ -30,9 +30,22 @@ impl TestStep {
         let directory = tempfile::tempdir().unwrap();
         let step = Self { directory };
         fs_err::create_dir_all(step.path("bin")).unwrap();
-        for name in
-            ["systemctl", "service", "supervisorctl", "supervisord", "deb-systemd-invoke", "policy-rc.d"]
-        {
+        let names = [
+            "deb-systemd-invoke",
+            "hostnamectl",
+            "journalctl",
+            "loginctl",
+            "policy-rc.d",
+            "service",
+            "sudo",
+            "supervisorctl",
+            "supervisord",
+            "sysctl",
+            "systemctl",
+            "timedatectl",
+            "ufw",
+        ];
+        for name in names {
             symlink(SHIM, step.path("bin").join(name)).unwrap();
         }
         step

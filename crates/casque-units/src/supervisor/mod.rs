@@ -8,7 +8,10 @@
 //! | `stopsignal`, `stopwaitsecs` | the stop signal and its deadline, where given |
 //! | `user`, `directory`, `umask`, `environment` | the same |
 //! | `numprocs` | that many services |
-//! | `priority`, `autostart=false`, log files | a note: order is `after` in the manifest, logs are captured |
+//! | `stopasgroup` | the stop signal goes to the whole group |
+//! | `priority`, log files | nothing: order is `after` in the manifest, logs are captured |
+//! | `autostart=false`, `exitcodes` | a note |
+//! | `[eventlistener:x]`, `[fcgi-program:x]` | nothing, see [`unsupported`] |
 
 mod expand;
 mod ini;
@@ -21,7 +24,7 @@ use casque_format::run::{Kind, Restart, RestartPolicy, Service, Sockets, Stop};
 
 use self::ini::Section;
 use crate::words::split_posix;
-use crate::{Startup, Translated, UnitError, signal_name};
+use crate::{Note, Startup, Translated, UnitError, signal_name};
 
 /// A file and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +61,6 @@ pub struct Program {
     pub start_seconds: u64,
     /// Exit codes that count as expected.
     pub exit_codes: Vec<i32>,
-    /// Whether the stop signal goes to its whole process group.
-    pub stop_as_group: bool,
     /// Everything else.
     pub translated: Translated,
 }
@@ -107,6 +108,19 @@ pub fn programs(files: &[SourceFile], surroundings: &Surroundings) -> Result<Vec
     }
     programs.sort_by(|a, b| (a.priority, &a.group, &a.name).cmp(&(b.priority, &b.group, &b.name)));
     Ok(programs)
+}
+
+/// Returns the sections that describe processes which only a running supervisor can feed, such as
+/// `eventlistener:memmon`, sorted.
+pub fn unsupported(files: &[SourceFile]) -> Result<Vec<String>, UnitError> {
+    let mut names = BTreeSet::new();
+    for file in files {
+        let sections = ini::parse(file)?.into_iter().map(|section| section.name);
+        names.extend(
+            sections.filter(|name| name.starts_with("eventlistener:") || name.starts_with("fcgi-program:")),
+        );
+    }
+    Ok(names.into_iter().collect())
 }
 
 /// Returns which group each program is in.
@@ -189,7 +203,6 @@ impl Reader<'_> {
             priority: self.priority()?,
             start_seconds,
             exit_codes: self.exit_codes()?,
-            stop_as_group: self.boolean("stopasgroup")?.unwrap_or(false),
             translated: Translated {
                 service: Service {
                     kind: if oneshot { Kind::Oneshot } else { Kind::Simple },
@@ -198,6 +211,7 @@ impl Reader<'_> {
                     working_directory: self.expanded("directory", &values)?,
                     environment,
                     umask: self.umask()?,
+                    limits: BTreeMap::new(),
                     after: Vec::new(),
                     ready: None,
                     start_timeout_ms: if oneshot { 600_000 } else { 60_000 },
@@ -215,7 +229,9 @@ impl Reader<'_> {
                 start_pre: Vec::new(),
                 reload: Vec::new(),
                 stop_commands: Vec::new(),
-                limit_nofile: None,
+                start_post: Vec::new(),
+                needs: Vec::new(),
+                after: Vec::new(),
                 runtime_directory_mode: None,
                 notes: self.notes(autostart, &values)?,
             },
@@ -315,41 +331,36 @@ impl Reader<'_> {
             let name = signal_name(text).ok_or_else(|| self.value_error("stopsignal", text, "a signal"))?;
             stop.signal = name.to_owned();
         }
+        stop.group = self.boolean("stopasgroup")?.unwrap_or(false);
         if let Some(seconds) = self.number("stopwaitsecs")? {
             stop.timeout_ms = seconds.saturating_mul(1000);
         }
         Ok(stop)
     }
 
-    fn notes(&self, autostart: bool, values: &BTreeMap<String, String>) -> Result<Vec<String>, UnitError> {
+    fn notes(&self, autostart: bool, values: &BTreeMap<String, String>) -> Result<Vec<Note>, UnitError> {
         let mut notes = Vec::new();
         for key in self.section.keys() {
+            let value = self.section.get(key).unwrap_or_default();
+            let subject = format!("{key}={value}");
             match key {
-                "priority" => {
-                    notes.push("`priority` is not carried over; order is `after` in the manifest".to_owned())
-                }
+                "priority" => notes.push(Note::moot(subject, "order is `after` in the manifest")),
                 "autostart" if !autostart => {
-                    notes.push(
-                        "`autostart=false` is not carried over: a declared service is started".to_owned(),
-                    );
+                    notes.push(Note::lost(subject, "a declared service is started"));
                 }
                 "exitcodes" if self.exit_codes()? != [0] => {
-                    notes.push("`exitcodes` is not carried over: only exit code 0 is expected".to_owned());
+                    notes.push(Note::lost(subject, "only exit code 0 is expected"));
                 }
                 "stdout_logfile" | "stderr_logfile" => {
                     let path = self.expanded(key, values)?.unwrap_or_default();
-                    let kept = ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "none", "auto"];
-                    if !kept.contains(&path.to_lowercase().as_str()) {
-                        notes.push(format!(
-                            "`{key}={path}` is not carried over: the output goes to the container's log"
-                        ));
-                    }
+                    let subject = format!("{key}={path}");
+                    notes.push(Note::moot(subject, "the output goes to the container's log"));
                 }
                 "stdout_syslog" | "stderr_syslog" | "serverurl" => {
-                    notes.push(format!("`{key}` is not carried over"));
+                    notes.push(Note::moot(subject, "there is no such daemon in a container"));
                 }
                 known if KNOWN.contains(&known) => {}
-                unknown => notes.push(format!("`{unknown}` is not an option supervisor knows")),
+                _ => notes.push(Note::lost(subject, "not an option supervisor knows")),
             }
         }
         Ok(notes)

@@ -26,7 +26,7 @@ fn a_program_becomes_a_service() {
         "directory = %(here)s/app\n",
         "user=backend\n",
         "umask=027\n",
-        "stopsignal=QUIT\n",
+        "stopsignal=QUIT\nstopasgroup=true\nkillasgroup=true\n",
         "stopwaitsecs=3\n",
         "autorestart=true\n",
         "startretries=5\n",
@@ -41,12 +41,12 @@ fn a_program_becomes_a_service() {
     assert_eq!(service.working_directory.as_deref(), Some("/etc/supervisor/conf.d/app"));
     assert_eq!(web.translated.user.as_deref(), Some("backend"));
     assert_eq!(service.umask, Some(0o027));
-    assert_eq!(service.stop, Stop { signal: "QUIT".to_owned(), timeout_ms: 3000 });
+    assert_eq!(service.stop, Stop { signal: "QUIT".to_owned(), timeout_ms: 3000, group: true });
     assert_eq!((service.restart.policy, service.restart.limit), (RestartPolicy::Always, 5));
     assert_eq!(service.kind, Kind::Simple);
     let environment: Vec<_> = service.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(environment, ["LIST=a,b", "PATH=/opt/venv/bin:/usr/bin:/bin", "PLAIN=x/y:z"]);
-    assert_eq!(web.translated.notes, Vec::<String>::new());
+    assert_eq!(web.translated.notes, []);
 }
 
 #[test]
@@ -78,15 +78,12 @@ fn what_is_not_carried_over_is_noted() {
         "[program:web]\ncommand=/bin/web\npriority=5\nautostart=no\nstdout_logfile=/var/log/%(program_name)s.log\nexitcodes=0,2\nspeed=9\n",
     );
     assert_eq!(
-        web.translated.notes,
-        [
-            "`priority` is not carried over; order is `after` in the manifest",
-            "`autostart=false` is not carried over: a declared service is started",
-            "`stdout_logfile=/var/log/web.log` is not carried over: the output goes to the container's log",
-            "`exitcodes` is not carried over: only exit code 0 is expected",
-            "`speed` is not an option supervisor knows",
-        ]
+        crate::summary(&web.translated.notes).unwrap(),
+        "not carried over: `autostart=no` (a declared service is started), `exitcodes=0,2` (only exit code 0 is expected), `speed=9` (not an option supervisor knows)"
     );
+    let moot: Vec<_> =
+        web.translated.notes.iter().filter(|note| note.weight == crate::Weight::Moot).collect();
+    assert_eq!(moot.len(), 2, "{moot:?}");
 }
 
 #[test]
@@ -131,6 +128,13 @@ fn mistakes_are_named_with_their_place() {
         message("[program:web]\nnonsense\n"),
         format!("{at}` line 2: a line is neither a section nor `key=value`")
     );
+}
+
+#[test]
+fn what_only_a_running_supervisor_feeds_is_named() {
+    let text = "[eventlistener:memmon]\ncommand=memmon\n[fcgi-program:php]\ncommand=php\n[program:web]\ncommand=/bin/web\n";
+    assert_eq!(unsupported(&[source(text)]).unwrap(), ["eventlistener:memmon", "fcgi-program:php"]);
+    assert_eq!(only(text).name, "web");
 }
 
 #[test]

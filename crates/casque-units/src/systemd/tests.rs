@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use casque_format::run::{Kind, RestartPolicy, Stop};
+use casque_format::run::{Kind, Resource, RestartPolicy, Stop};
 use proptest::prelude::*;
 
 use super::*;
@@ -54,9 +54,9 @@ fn nginx_forks_on_a_host_and_stays_in_the_foreground_in_an_image() {
 
     let image = nginx.in_foreground("nginx.service").unwrap();
     assert_eq!(image.service.command, ["/usr/sbin/nginx", "-g", "daemon off; master_process on;"]);
-    assert_eq!(image.service.stop, Stop { signal: "QUIT".to_owned(), timeout_ms: 5000 });
+    assert_eq!(image.service.stop, Stop { signal: "QUIT".to_owned(), timeout_ms: 5000, group: false });
     assert_eq!(image.startup, Startup::Simple);
-    assert_eq!(image.notes, Vec::<String>::new());
+    assert_eq!(crate::summary(&image.notes), None);
 }
 
 #[test]
@@ -75,15 +75,56 @@ fn redis_is_told_not_to_daemonize() {
     assert_eq!(redis.service.directories, ["/run/redis"]);
     assert_eq!(redis.runtime_directory_mode, Some(0o2755));
     assert_eq!(redis.service.umask, Some(0o007));
-    assert_eq!(redis.service.stop, Stop::default());
+    assert_eq!(redis.service.stop, Stop { group: true, ..Stop::default() });
+    assert_eq!(redis.service.limits, BTreeMap::from([(Resource::Nofile, 65535)]));
     assert_eq!(
-        redis.notes,
-        [
-            "`TimeoutStopSec=0` is not carried over: every stop has a deadline, `stop = { timeout = ... }` in the manifest",
-            "not carried over: `PrivateTmp`, `ProtectHome`",
-            "a limit of 65535 open files is not carried over; the container's counts",
-            "`redis-server.service` tells systemd when it is ready; say `ready = { ... }` in the manifest instead",
-        ]
+        crate::summary(&redis.notes).unwrap(),
+        "not carried over: `Type=notify` (it counts as ready at once; say `ready = { ... }` in the manifest), \
+         `RuntimeDirectoryMode=2755` (it is 0755); hardening left out: `PrivateTmp`, `ProtectHome`"
+    );
+}
+
+#[test]
+fn limits_and_the_reach_of_the_stop_signal_are_carried_over() {
+    let limited = service(
+        "ExecStart=/bin/web\nLimitNOFILE=1024:4096\nLimitCORE=1M\nLimitCPU=1min\nLimitNPROC=infinity\n",
+    );
+    let expected = [(Resource::Core, 1 << 20), (Resource::Cpu, 60), (Resource::Nofile, 4096)];
+    assert_eq!(limited.service.limits, BTreeMap::from(expected));
+    assert!(limited.service.stop.group);
+    assert!(!service("ExecStart=/bin/web\nKillMode=mixed\n").service.stop.group);
+    assert_eq!(
+        message("[Service]\nExecStart=/bin/web\nLimitCORE=lots\n"),
+        "`web.service`: `LimitCORE=lots` is not a number of bytes, such as `64M`"
+    );
+}
+
+#[test]
+fn what_an_image_does_not_do_is_one_line_by_weight() {
+    let unit = translate(
+        "web.service",
+        concat!(
+            "[Unit]\nAfter=redis.service network.target\nRequires=redis.service\nConditionPathExists=/srv/web\n",
+            "[Service]\nType=dbus\nBusName=org.example\nExecStart=/bin/web\nExecStartPost=/bin/touch /run/up\n",
+            "DynamicUser=yes\nWatchdogSec=30\nMemoryMax=1G\nNice=5\nSyslogIdentifier=web\nPrivateTmp=no\n",
+            "ProtectSystem=full\nSystemCallFilter=@system-service\nSystemCallFilter=~@mount\nNoNewPrivileges=yes\n",
+        ),
+    )
+    .unwrap();
+    assert_eq!(
+        (unit.needs.as_slice(), unit.after.as_slice()),
+        (&["redis.service".to_owned()][..], &["redis.service".to_owned()][..])
+    );
+    let image = unit.in_foreground("web.service").unwrap();
+    assert_eq!(
+        crate::summary(&image.notes).unwrap(),
+        "not carried over: `ConditionPathExists=/srv/web` (it starts in any case; `when` and `unless` are in the manifest), \
+         `Type=dbus` (no message bus; it counts as ready at once), \
+         `DynamicUser=yes` (it runs as its `User=`, else as root; say `user` in the manifest), \
+         `WatchdogSec=30` (nothing watches for its sign of life), \
+         `MemoryMax=1G` (the engine limits the container as a whole), `Nice=5`, \
+         `ExecStartPost=/bin/touch /run/up` (make it a one-shot that comes `after` this service); \
+         hardening left out: `ProtectSystem`, `SystemCallFilter`"
     );
 }
 
@@ -126,7 +167,10 @@ fn command_lines_are_split_and_expanded_as_systemd_does() {
     ];
     assert_eq!(unit.service.command, expected);
     assert_eq!(unit.service.environment["NAME"], "x%y");
-    assert_eq!(unit.notes, ["`$MISSING` in `ExecStart` has no value and becomes nothing"]);
+    assert_eq!(
+        crate::summary(&unit.notes).unwrap(),
+        "not carried over: `$MISSING` (in `ExecStart`, it has no value and becomes nothing)"
+    );
 }
 
 #[test]
@@ -182,7 +226,7 @@ fn restart_and_stop_are_carried_over() {
     );
     assert_eq!(web.service.restart.policy, RestartPolicy::OnFailure);
     assert_eq!((web.service.restart.delay_ms, web.service.restart.max_delay_ms), (60_500, 60_500));
-    assert_eq!(web.service.stop, Stop { signal: "INT".to_owned(), timeout_ms: 3000 });
+    assert_eq!(web.service.stop, Stop { signal: "INT".to_owned(), timeout_ms: 3000, group: false });
     assert_eq!(service("ExecStart=/bin/web\nRestart=no\n").service.restart.policy, RestartPolicy::Never);
 }
 
@@ -222,8 +266,8 @@ fn mistakes_are_named_with_their_place() {
         "`web.service`: `ExecStart` uses `%H`, which has no value during the build"
     );
     assert_eq!(
-        message("[Service]\nType=dbus\nExecStart=/bin/web\n"),
-        "`web.service` has `Type=dbus`, which needs a running systemd"
+        message("[Service]\nType=magic\nExecStart=/bin/web\n"),
+        "`web.service` has `Type=magic`, which is not known here"
     );
     assert_eq!(
         message("[Service]\nTimeoutStopSec=soon\nExecStart=/bin/web\n"),

@@ -1,14 +1,14 @@
 //! From a unit to a service.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use casque_format::run::{Kind, Restart, RestartPolicy, Service, Sockets, Stop};
+use casque_format::run::{Kind, Resource, Restart, RestartPolicy, Service, Sockets, Stop};
 
 use super::environment::parse_environment_file;
 use super::specifiers::Specifiers;
 use super::unit::Unit;
-use super::{span, words};
-use crate::{Startup, Step, Translated, UnitError, signal_name};
+use super::{rest, span, words};
+use crate::{Note, Startup, Step, Translated, UnitError, signal_name};
 
 impl Unit {
     /// Returns the service this unit describes. `files` holds the texts of [`Unit::environment_files`]
@@ -43,7 +43,7 @@ impl Reader<'_> {
             .pop()
             .ok_or_else(|| UnitError::NoCommand { unit: self.unit.name.clone(), key: "ExecStart" })?;
         if main.privileged && self.unit.value("Service", "User").is_some() {
-            notes.push("`ExecStart=+` is not carried over: the service runs as its `User=`".to_owned());
+            notes.push(Note::lost("ExecStart=+", "the service runs as its `User=`"));
         }
         let mut start_pre = self.steps("ExecStartPre", &environment, &mut notes)?;
         start_pre.extend(lines.into_iter().map(step));
@@ -54,10 +54,11 @@ impl Reader<'_> {
             user: None,
             working_directory: self.working_directory()?,
             umask: self.octal("UMask")?,
+            limits: self.limits(&mut notes)?,
             after: Vec::new(),
             ready: None,
             start_timeout_ms: if oneshot { 600_000 } else { 90_000 },
-            restart: self.restart()?,
+            restart: self.restart(&mut notes)?,
             stop: self.stop(&mut notes)?,
             critical: false,
             sockets: Sockets::None,
@@ -70,7 +71,8 @@ impl Reader<'_> {
         }
         let reload = self.steps("ExecReload", &service.environment, &mut notes)?;
         let stop_commands = self.steps("ExecStop", &service.environment, &mut notes)?;
-        self.note_the_rest(&mut notes);
+        let start_post = self.steps("ExecStartPost", &service.environment, &mut notes)?;
+        rest::note(self.unit, &mut notes);
         Ok(Translated {
             user: self.text("User")?,
             group: self.text("Group")?,
@@ -79,7 +81,9 @@ impl Reader<'_> {
             start_pre,
             reload,
             stop_commands,
-            limit_nofile: self.limit_nofile()?,
+            start_post,
+            needs: self.units(&["Requires", "BindsTo", "Wants"]),
+            after: self.units(&["After"]),
             runtime_directory_mode: self.octal("RuntimeDirectoryMode")?,
             notes,
             service,
@@ -140,6 +144,8 @@ impl Reader<'_> {
                     .text("PIDFile")?
                     .map(|path| if path.starts_with('/') { path } else { format!("/run/{path}") }),
             }),
+            // No bus is there, neither in a build nor in an image.
+            "dbus" => Ok(Startup::Simple),
             other => Err(UnitError::Type { unit: self.unit.name.clone(), kind: other.to_owned() }),
         }
     }
@@ -169,7 +175,7 @@ impl Reader<'_> {
         &self,
         key: &str,
         environment: &BTreeMap<String, String>,
-        notes: &mut Vec<String>,
+        notes: &mut Vec<Note>,
     ) -> Result<Vec<Line>, UnitError> {
         let mut lines = Vec::new();
         for value in self.unit.values("Service", key) {
@@ -187,22 +193,24 @@ impl Reader<'_> {
         key: &str,
         words: &[String],
         environment: &BTreeMap<String, String>,
-        notes: &mut Vec<String>,
+        notes: &mut Vec<Note>,
     ) -> Result<Line, UnitError> {
         let prefixes = words[0].len() - words[0].trim_start_matches(['-', '@', '+', '!', ':', '|']).len();
         let (prefixes, program) = words[0].split_at(prefixes);
         let mut command = vec![self.specifiers.expand(key, program)?];
         let mut rest = words[1..].iter();
         if prefixes.contains('@') && rest.next().is_some() {
-            notes
-                .push(format!("`{key}=@` is not carried over: the program's own name is its first argument"));
+            notes.push(Note::lost(format!("{key}=@"), "the program's own name is its first argument"));
         }
         for word in rest {
             command.push(self.specifiers.expand(key, word)?);
         }
         if !prefixes.contains(':') {
             for name in words::substitute(&mut command, environment, &["MAINPID"]) {
-                notes.push(format!("`${name}` in `{key}` has no value and becomes nothing"));
+                notes.push(Note::lost(
+                    format!("${name}"),
+                    &format!("in `{key}`, it has no value and becomes nothing"),
+                ));
             }
         }
         Ok(Line {
@@ -216,7 +224,7 @@ impl Reader<'_> {
         &self,
         key: &str,
         environment: &BTreeMap<String, String>,
-        notes: &mut Vec<String>,
+        notes: &mut Vec<Note>,
     ) -> Result<Vec<Step>, UnitError> {
         let all_privileged = self.boolean("PermissionsStartOnly")?;
         let steps = self.lines(key, environment, notes)?.into_iter().map(step);
@@ -229,13 +237,21 @@ impl Reader<'_> {
         Ok(Some(path.trim_start_matches('-').to_owned()))
     }
 
-    fn restart(&self) -> Result<Restart, UnitError> {
-        let policy = match self.unit.value("Service", "Restart") {
+    fn restart(&self, notes: &mut Vec<Note>) -> Result<Restart, UnitError> {
+        let given = self.unit.value("Service", "Restart");
+        let policy = match given {
             None | Some("always" | "on-success") => RestartPolicy::Always,
             Some("no") => RestartPolicy::Never,
             Some("on-failure" | "on-abnormal" | "on-abort" | "on-watchdog") => RestartPolicy::OnFailure,
             Some(other) => return Err(self.value_error("Restart", other, "a restart policy of systemd")),
         };
+        match given {
+            Some("on-success") => notes.push(Note::lost("Restart=on-success", "it is `always`")),
+            Some(rarer @ ("on-abnormal" | "on-abort" | "on-watchdog")) => {
+                notes.push(Note::lost(format!("Restart={rarer}"), "it is `on-failure`"));
+            }
+            _ => {}
+        }
         let mut restart = Restart { policy, ..Restart::default() };
         if let Some(delay) = self.span("RestartSec")? {
             restart.delay_ms = delay;
@@ -244,16 +260,25 @@ impl Reader<'_> {
         Ok(restart)
     }
 
-    fn stop(&self, notes: &mut Vec<String>) -> Result<Stop, UnitError> {
+    fn stop(&self, notes: &mut Vec<Note>) -> Result<Stop, UnitError> {
         let mut stop = Stop::default();
         if let Some(text) = self.unit.value("Service", "KillSignal") {
             let name = signal_name(text).ok_or_else(|| self.value_error("KillSignal", text, "a signal"))?;
             stop.signal = name.to_owned();
         }
-        match (self.span("TimeoutStopSec")?.or(self.span("TimeoutSec")?), self.unit.value("Service", "TimeoutStopSec")) {
+        // With any other mode only the main process gets the signal, and what it leaves is killed.
+        stop.group = matches!(self.unit.value("Service", "KillMode"), None | Some("control-group"));
+        if let Some(mode @ ("process" | "none")) = self.unit.value("Service", "KillMode") {
+            notes.push(Note::lost(format!("KillMode={mode}"), "nothing of a service outlives it"));
+        }
+        match (
+            self.span("TimeoutStopSec")?.or(self.span("TimeoutSec")?),
+            self.unit.value("Service", "TimeoutStopSec"),
+        ) {
             (Some(limit), _) => stop.timeout_ms = limit,
-            (None, Some(text)) => notes.push(format!(
-                "`TimeoutStopSec={text}` is not carried over: every stop has a deadline, `stop = {{ timeout = ... }}` in the manifest"
+            (None, Some(text)) => notes.push(Note::moot(
+                format!("TimeoutStopSec={text}"),
+                "every stop has a deadline, `stop = { timeout = ... }` in the manifest",
             )),
             (None, None) => {}
         }
@@ -274,43 +299,79 @@ impl Reader<'_> {
         Ok(directories)
     }
 
-    /// Returns the hard limit, the second number where there are two.
-    fn limit_nofile(&self) -> Result<Option<u64>, UnitError> {
-        let Some(text) = self.unit.value("Service", "LimitNOFILE") else { return Ok(None) };
-        let last = text.rsplit(':').next().unwrap_or(text);
-        if last == "infinity" {
-            return Ok(None);
+    /// Returns the hard limits, the second number where there are two.
+    fn limits(&self, notes: &mut Vec<Note>) -> Result<BTreeMap<Resource, u64>, UnitError> {
+        let mut limits = BTreeMap::new();
+        for (key, resource, unit) in LIMITS {
+            let Some(text) = self.unit.value("Service", key) else { continue };
+            let last = text.rsplit(':').next().unwrap_or(text);
+            if last == "infinity" {
+                notes.push(Note::moot(format!("{key}={text}"), "the container's limit counts"));
+                continue;
+            }
+            let limit = number(last, unit).ok_or_else(|| self.value_error(key, text, unit.expected()))?;
+            limits.insert(resource, limit);
         }
-        last.parse().map(Some).map_err(|_| self.value_error("LimitNOFILE", text, "a number of files"))
+        Ok(limits)
     }
 
-    /// Notes the dependencies on services and, in one line, the directives without a counterpart.
-    fn note_the_rest(&self, notes: &mut Vec<String>) {
-        for key in ["Requires", "BindsTo", "After", "Wants"] {
-            let services: Vec<&str> = self
-                .unit
-                .values("Unit", key)
-                .into_iter()
-                .flat_map(str::split_whitespace)
-                .filter(|name| name.ends_with(".service") || name.ends_with(".socket"))
-                .filter(|name| !name.starts_with("systemd-"))
-                .collect();
-            if !services.is_empty() {
-                notes.push(format!(
-                    "`{key}={}` is not carried over; order is `after` in the manifest",
-                    services.join(" ")
-                ));
-            }
+    /// Returns the services and sockets that keys of `[Unit]` name.
+    fn units(&self, keys: &[&str]) -> Vec<String> {
+        keys.iter()
+            .flat_map(|key| self.unit.values("Unit", key))
+            .flat_map(str::split_whitespace)
+            .filter(|name| name.ends_with(".service") || name.ends_with(".socket"))
+            .filter(|name| !name.starts_with("systemd-"))
+            .filter_map(|name| self.specifiers.expand("After", name).ok())
+            .collect()
+    }
+}
+
+/// In what a limit is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Things,
+    Bytes,
+    Seconds,
+}
+
+impl Counted {
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Things => "a number",
+            Self::Bytes => "a number of bytes, such as `64M`",
+            Self::Seconds => "a time span such as `90s`",
         }
-        let rest: BTreeSet<&str> = self
-            .unit
-            .keys()
-            .filter(|(section, key)| *section == "Service" && !CARRIED.contains(key))
-            .map(|(_, key)| key)
-            .collect();
-        if !rest.is_empty() {
-            let names: Vec<String> = rest.into_iter().map(|key| format!("`{key}`")).collect();
-            notes.push(format!("not carried over: {}", names.join(", ")));
+    }
+}
+
+const LIMITS: [(&str, Resource, Counted); 9] = [
+    ("LimitAS", Resource::As, Counted::Bytes),
+    ("LimitCORE", Resource::Core, Counted::Bytes),
+    ("LimitCPU", Resource::Cpu, Counted::Seconds),
+    ("LimitDATA", Resource::Data, Counted::Bytes),
+    ("LimitFSIZE", Resource::Fsize, Counted::Bytes),
+    ("LimitMEMLOCK", Resource::Memlock, Counted::Bytes),
+    ("LimitNOFILE", Resource::Nofile, Counted::Things),
+    ("LimitNPROC", Resource::Nproc, Counted::Things),
+    ("LimitSTACK", Resource::Stack, Counted::Bytes),
+];
+
+fn number(text: &str, counted: Counted) -> Option<u64> {
+    match counted {
+        Counted::Things => text.parse().ok(),
+        Counted::Seconds => span::milliseconds(text).ok()?.map(|milliseconds| milliseconds.div_ceil(1000)),
+        Counted::Bytes => {
+            let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let factor: u64 = match text[digits.len()..].trim_end_matches('B') {
+                "" => 1,
+                "K" => 1 << 10,
+                "M" => 1 << 20,
+                "G" => 1 << 30,
+                "T" => 1 << 40,
+                _ => return None,
+            };
+            digits.parse::<u64>().ok()?.checked_mul(factor)
         }
     }
 }
@@ -318,46 +379,3 @@ impl Reader<'_> {
 fn step(line: Line) -> Step {
     Step { command: line.words, ignore_failure: line.ignore_failure, privileged: line.privileged }
 }
-
-/// Directives of `[Service]` that are carried over, or need no counterpart where PID 1 captures logs
-/// and ends a service's whole process group.
-const CARRIED: &[&str] = &[
-    "CacheDirectory",
-    "Environment",
-    "EnvironmentFile",
-    "ExecReload",
-    "ExecStart",
-    "ExecStartPre",
-    "ExecStop",
-    "Group",
-    "GuessMainPID",
-    "KillMode",
-    "KillSignal",
-    "LimitNOFILE",
-    "LogsDirectory",
-    "NoNewPrivileges",
-    "NotifyAccess",
-    "PIDFile",
-    "PermissionsStartOnly",
-    "RemainAfterExit",
-    "Restart",
-    "RestartSec",
-    "RuntimeDirectory",
-    "RuntimeDirectoryMode",
-    "RuntimeDirectoryPreserve",
-    "SendSIGKILL",
-    "StandardError",
-    "StandardInput",
-    "StandardOutput",
-    "StateDirectory",
-    "SupplementaryGroups",
-    "SyslogFacility",
-    "SyslogIdentifier",
-    "TimeoutSec",
-    "TimeoutStartSec",
-    "TimeoutStopSec",
-    "Type",
-    "UMask",
-    "User",
-    "WorkingDirectory",
-];

@@ -1,0 +1,134 @@
+//! Units and program files in a root filesystem, and the services of the image.
+
+use std::fs::create_dir_all;
+use std::os::unix::fs::symlink;
+
+use casque_format::run::Resource;
+
+use super::*;
+
+const UNIT: &str = "[Unit]\nAfter=db.service cache.service\nRequires=missing.service\n[Service]\nType=notify\nUser=shop\n\
+    WorkingDirectory=~\nExecStartPre=+/bin/prepare --all\nExecStartPre=-/bin/warm up\nExecStart=/bin/shop\n";
+
+struct Scene {
+    directory: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self { directory: tempfile::tempdir().unwrap() };
+        for program in ["shop", "db"] {
+            scene.file(&format!("root/bin/{program}"), "");
+        }
+        scene.file("root/etc/passwd", "root:x:0:0::/root:/bin/sh\nshop:x:900:900::/srv/shop:/bin/sh\n");
+        scene.file("root/etc/group", "root:x:0:\nshop:x:900:\n");
+        scene
+    }
+
+    fn file(&self, path: &str, text: &str) {
+        let to = self.directory.path().join(path);
+        create_dir_all(to.parent().unwrap()).unwrap();
+        fs_err::write(to, text).unwrap();
+    }
+
+    fn link(&self, path: &str, target: &str) {
+        let at = self.directory.path().join(path);
+        create_dir_all(at.parent().unwrap()).unwrap();
+        symlink(target, at).unwrap();
+    }
+
+    fn services(&self, rules: &str) -> Services {
+        let head = "[image]\nname = \"v/s\"\nversion = \"1\"\ncommand = \"s\"\n[base]\ndistribution = \"debian\"\nsuite = \"bookworm\"\n";
+        self.file("casque.toml", &format!("{head}{rules}"));
+        let manifest = Manifest::read(self.directory.path()).unwrap();
+        let root = self.directory.path().join("root");
+        let made = services(&manifest, &root, &Accounts::of_root(&root));
+        made.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+#[test]
+fn commands_before_the_start_become_one_shots_in_the_same_surroundings() {
+    let scene = Scene::new();
+    scene.file("root/lib/systemd/system/shop.service", UNIT);
+    scene.file("root/lib/systemd/system/db.service", "[Service]\nExecStart=/bin/db\n");
+    let made = scene.services(
+        "[service.db]\nfrom = \"systemd:db.service\"\n[service.shop]\nfrom = \"systemd:shop.service\"\nafter = [\"db\"]\nready = { tcp = \"127.0.0.1:80\" }\n",
+    );
+    let names: Vec<_> = made.services.keys().map(String::as_str).collect();
+    assert_eq!(names, ["db", "shop", "shop-before", "shop-before-2"]);
+    let service = |name: &str| &made.services[name].service;
+    assert_eq!(service("shop").after, ["shop-before-2"]);
+    assert_eq!(service("shop-before-2").after, ["shop-before"]);
+    assert_eq!(service("shop-before").after, ["db"]);
+    assert_eq!(service("shop-before").command, ["/bin/prepare", "--all"]);
+    assert_eq!(service("shop-before").user, None);
+    assert_eq!(service("shop-before-2").user.as_ref().map(|user| user.uid), Some(900));
+    assert_eq!(service("shop-before-2").command[1..], ["-c", "\"$@\" || :", "sh", "/bin/warm", "up"]);
+    assert_eq!(service("shop-before-2").kind, Kind::Oneshot);
+    assert_eq!(service("shop-before-2").ready, None);
+    assert_eq!(service("shop").working_directory.as_deref(), Some("/srv/shop"));
+}
+
+#[test]
+fn one_line_for_each_service_says_what_will_be_different() {
+    let scene = Scene::new();
+    scene.file("root/lib/systemd/system/shop.service", UNIT);
+    scene.file("root/lib/systemd/system/db.service", "[Service]\nExecStart=/bin/db\nSyslogIdentifier=db\n");
+    let made = scene.services(
+        "[service.db]\nfrom = \"systemd:db.service\"\n[service.shop]\nfrom = \"systemd:shop.service\"\n",
+    );
+    assert_eq!(
+        made.summaries,
+        ["service `shop` from `systemd:shop.service`: not carried over: \
+          `Type=notify` (it counts as ready at once; say `ready = { ... }` in the manifest), \
+          `After=db.service` (say `after = [\"db\"]` in the manifest), \
+          `Requires=missing.service` (no service of the manifest is that unit), \
+          `ExecStartPre=/bin/warm up` (it runs before the first start only)"]
+    );
+    assert_eq!(
+        made.details[0],
+        "service `db` from `systemd:db.service`: `SyslogIdentifier=db` (it has no meaning in a container)"
+    );
+}
+
+#[test]
+fn drop_ins_apply_by_name_and_the_more_important_place_wins() {
+    let scene = Scene::new();
+    scene.file("root/lib/systemd/system/shop@.service", "[Service]\nExecStart=/bin/shop %i\n");
+    scene.file("root/lib/systemd/system/shop@.service.d/10-limit.conf", "[Service]\nLimitNOFILE=100\n");
+    scene.file("root/etc/systemd/system/shop@.service.d/10-limit.conf", "[Service]\nLimitNOFILE=200\n");
+    scene.file("root/etc/systemd/system/shop@eu.service.d/20-mask.conf", "[Service]\nUMask=0077\n");
+    scene.file("root/lib/systemd/system/service.d/30-core.conf", "[Service]\nLimitCORE=0\n");
+    let made = scene.services("[service.shop]\nfrom = \"systemd:shop@eu.service\"\n");
+    let shop = &made.services["shop"].service;
+    assert_eq!(shop.command, ["/bin/shop", "eu"]);
+    assert_eq!(shop.limits, BTreeMap::from([(Resource::Core, 0), (Resource::Nofile, 200)]));
+    assert_eq!(shop.umask, Some(0o077));
+}
+
+#[test]
+fn a_link_in_the_root_filesystem_never_leads_to_the_build_s_own_files() {
+    let scene = Scene::new();
+    // On the machine that builds there is no such unit, and if there were it would be another.
+    scene.link("root/etc/systemd/system/www.service", "/opt/units/shop.service");
+    scene.link("root/opt/units", "../srv/units");
+    scene.file("root/srv/units/shop.service", "[Service]\nExecStart=/bin/shop\nUMask=0027\n");
+    let made = scene.services("[service.www]\nfrom = \"systemd:www.service\"\n");
+    assert_eq!(made.services["www"].service.umask, Some(0o027));
+}
+
+#[test]
+fn a_process_of_a_group_is_found_by_the_name_supervisorctl_shows() {
+    let scene = Scene::new();
+    scene.file(
+        "root/etc/supervisor/conf.d/all.conf",
+        "[program:shop]\ncommand=/bin/shop %(process_num)d\nnumprocs=2\nprocess_name=%(program_name)s_%(process_num)02d\nstopasgroup=true\npriority=5\nstdout_logfile=/var/log/shop.log\n",
+    );
+    let made = scene
+        .services("[service.shop]\nfrom = \"supervisor:/etc/supervisor/conf.d/all.conf#shop:shop_01\"\n");
+    assert_eq!(made.services["shop"].service.command, ["/bin/shop", "1"]);
+    assert!(made.services["shop"].service.stop.group);
+    assert_eq!(made.summaries, Vec::<String>::new());
+    assert_eq!(made.details.len(), 2);
+}
