@@ -30,6 +30,7 @@ main() {
     step tests/same-bytes.sh
     step tests/ordinary-user.sh
     step tests/removed-package.sh
+    step tests/scripts.sh
     step tests/failing-step.sh
     step tests/wrong-setting.sh
     step tests/five-commands.sh --engine docker

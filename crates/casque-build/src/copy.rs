@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::builder::Builder;
 use crate::error::BuildError;
+use crate::inputs::Inputs;
 use crate::manifest::LayerStep;
 use crate::source::Sources;
-use crate::inputs::Inputs;
 use crate::stage::{Parts, Recipe, Stage};
 use crate::template;
 
@@ -23,7 +23,9 @@ impl Builder<'_> {
         let recipe = Recipe {
             name: &format!("{}/copy", layer.name.get_ref()),
             created_by: format!("casque: files of layer {}", layer.name.get_ref()),
-            inputs: copies.iter().fold(Inputs::default(), |inputs, (to, sources)| inputs.with_files(to, sources)),
+            inputs: copies
+                .iter()
+                .fold(Inputs::default(), |inputs, (to, sources)| inputs.with_files(to, sources)),
             below,
             transient: None,
             parts: Parts::One,

@@ -34,8 +34,7 @@ pub(crate) fn groups(sizes: &BTreeMap<String, u64>, most: usize) -> Vec<Group> {
         shared.entry(bucket(owner, buckets)).or_default().insert(owner.clone());
     }
     let alone = alone.into_iter().map(|owner| Group { name: owner.clone(), owners: [owner.clone()].into() });
-    let shared =
-        shared.into_iter().map(|(number, owners)| Group { name: (number + 1).to_string(), owners });
+    let shared = shared.into_iter().map(|(number, owners)| Group { name: (number + 1).to_string(), owners });
     alone.chain(shared).collect()
 }
 

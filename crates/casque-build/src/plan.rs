@@ -13,8 +13,8 @@ use crate::builder::Builder;
 use crate::error::{BuildError, ServiceError};
 use crate::event::Event;
 use crate::identity::Accounts;
-use crate::manifest::Manifest;
 use crate::inputs::Inputs;
+use crate::manifest::Manifest;
 use crate::stage::{Parts, Recipe, Stage};
 use crate::{front, services, template};
 

@@ -9,7 +9,7 @@ use crate::error::BuildError;
 use crate::manifest::{LayerStep, Python};
 use crate::sandbox::Confined;
 use crate::shares::Kind;
-use crate::stage::{ Recipe, Stage};
+use crate::stage::{Recipe, Stage};
 
 /// Where Debian has its Python.
 const INTERPRETER: &str = "/usr/bin/python3";
@@ -29,10 +29,7 @@ impl Builder<'_> {
         let recipe = Recipe {
             name: &format!("{name}/python"),
             created_by: format!("casque: {} Python distributions in {}", distributions.len(), python.venv),
-            inputs: self
-                .dated()
-                .with_distributions(distributions)
-                .with("virtual environment", &python.venv),
+            inputs: self.dated().with_distributions(distributions).with("virtual environment", &python.venv),
             below,
             transient: None,
             parts: self.parts(Kind::Python),

@@ -68,7 +68,10 @@ pub(crate) fn split(root: &Path, changes: &[Change]) -> Result<Split, BuildError
         }
     }
     for (path, owner, node) in compiled {
-        let Kind::File { size } = node.kind else { split.put(path, owner, 0); continue };
+        let Kind::File { size } = node.kind else {
+            split.put(path, owner, 0);
+            continue;
+        };
         match source_of(path) {
             // What was compiled from a changed source is no more the owner's than that.
             Some(source) if state.contains(&source) => drop(state.insert(path.clone())),
@@ -177,7 +180,8 @@ fn judge(
 
 /// Returns the source that `path`, when it is bytecode, was compiled from.
 fn source_of(path: &Path) -> Option<PathBuf> {
-    let cache = path.parent().filter(|directory| directory.file_name().is_some_and(|name| name == "__pycache__"))?;
+    let cache =
+        path.parent().filter(|directory| directory.file_name().is_some_and(|name| name == "__pycache__"))?;
     let name = path.file_name()?.to_str()?.strip_suffix(".pyc")?;
     let (module, _) = name.rsplit_once(".cpython-")?;
     Some(cache.parent()?.join(format!("{module}.py")))

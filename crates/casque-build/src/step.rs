@@ -10,12 +10,12 @@ use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::event::Event;
 use crate::facts;
+use crate::inputs::Inputs;
 use crate::manifest::LayerStep;
 use crate::sandbox::{Confined, MANAGERS};
-use crate::source::Sources;
-use crate::inputs::Inputs;
 use crate::shares::Kind;
-use crate::stage::{ Recipe, Stage};
+use crate::source::Sources;
+use crate::stage::{Recipe, Stage};
 
 /// A file or directory that is there for the step only.
 struct Mount {

@@ -221,7 +221,10 @@ mod tests {
              Architecture: amd64\nMulti-Arch: same\nConffiles:\n /etc/a fea4b32aa1abc3ba1c4e2b0e5e5ac18c\n\n\
              Package: gone\nStatus: deinstall ok config-files\nVersion: 1\nArchitecture: all\n\n",
         );
-        put("var/lib/dpkg/info/a:amd64.list", "/.\n/lib\n/lib/same\n/lib/other\n/etc/a\n/lib/link\n/lib/su\n");
+        put(
+            "var/lib/dpkg/info/a:amd64.list",
+            "/.\n/lib\n/lib/same\n/lib/other\n/etc/a\n/lib/link\n/lib/su\n",
+        );
         put("var/lib/dpkg/info/gone.list", "/etc/gone\n");
         // echo -n x | md5sum
         let x = "9dd4e461268c8034f5c8564e155c67a6";

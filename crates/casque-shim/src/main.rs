@@ -9,6 +9,7 @@ mod command;
 mod enabling;
 mod env;
 mod error;
+mod generators;
 mod host;
 mod machine;
 mod manager;

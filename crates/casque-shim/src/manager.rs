@@ -9,6 +9,7 @@ use casque_format::shim::{self, StartedService};
 use fs_err as fs;
 
 use crate::error::ShimError;
+use crate::generators;
 use crate::machine::{Action, Event};
 use crate::procfs;
 use crate::protocol::{ProgramResult, Reply, Request, State, UnitVerb};
@@ -120,6 +121,7 @@ impl Manager {
         verb: UnitVerb,
         unit: &str,
     ) -> Result<Option<Reply>, ShimError> {
+        generators::run(&self.root);
         let loaded = match unit_files::load(&self.root, unit) {
             Ok(loaded) => loaded,
             // A unit whose file is gone or masked can still be stopped.
@@ -153,18 +155,27 @@ impl Manager {
         let name = loaded.name.clone();
         let needed = self.load_needed(&loaded.needs, &name);
         self.put(Service::of_unit(loaded, &self.state));
+        let parts = self.parts_of(&name);
         let starts: Vec<_> = needed.into_iter().map(|need| (need, Wanted::Start)).collect();
         let (stages, wanted) = match verb {
             UnitVerb::Start => (vec![starts, vec![(name.clone(), Wanted::Start)]], Wanted::Start),
-            UnitVerb::Stop => (vec![vec![(name.clone(), Wanted::Stop)]], Wanted::Stop),
+            UnitVerb::Stop => (vec![parts, vec![(name.clone(), Wanted::Stop)]], Wanted::Stop),
             UnitVerb::Restart => {
                 let stop = vec![(name.clone(), Wanted::Stop)];
-                (vec![stop, starts, vec![(name.clone(), Wanted::Start)]], Wanted::Start)
+                (vec![parts, stop, starts, vec![(name.clone(), Wanted::Start)]], Wanted::Start)
             }
             UnitVerb::Reload => (vec![vec![(name.clone(), Wanted::Reload)]], Wanted::Reload),
         };
         self.begin(Some(client), stages, End::Unit(name, wanted));
         Ok(None)
+    }
+
+    /// Returns the running services that stop before `unit` does.
+    fn parts_of(&self, unit: &str) -> Vec<(String, Wanted)> {
+        let is_part = |key: &&String| {
+            unit_files::load(&self.root, key).is_ok_and(|loaded| loaded.part_of.iter().any(|of| of == unit))
+        };
+        self.order.iter().rev().filter(is_part).map(|key| (key.clone(), Wanted::Stop)).collect()
     }
 
     /// Loads what starts with a unit, as far as it can be loaded, what that needs too.

@@ -11,6 +11,7 @@ use casque_units::{Startup, Step, Translated};
 use fs_err as fs;
 
 use crate::error::ShimError;
+use crate::generators;
 use crate::root::Root;
 
 /// Where a unit's description was found.
@@ -144,6 +145,8 @@ pub(crate) struct Loaded {
     pub(crate) translated: Translated,
     /// Services that start with it.
     pub(crate) needs: Vec<String>,
+    /// Units with which it stops.
+    pub(crate) part_of: Vec<String>,
 }
 
 /// Loads the unit of that full name.
@@ -155,6 +158,7 @@ pub(crate) fn load(root: &Root, unit: &str) -> Result<Loaded, ShimError> {
             translated: script(&file)?,
             manager: Manager::Sysv,
             needs: Vec::new(),
+            part_of: Vec::new(),
             file,
         }),
         Found::Unit { name, file } => {
@@ -166,7 +170,13 @@ pub(crate) fn load(root: &Root, unit: &str) -> Result<Loaded, ShimError> {
                 }
             }
             let translated = text.translate(&files).map_err(ShimError::Unit)?;
-            let needs = ["Requires", "BindsTo", "Wants"]
+            let part_of = ["PartOf", "BindsTo", "Requires"]
+                .iter()
+                .flat_map(|key| text.values("Unit", key))
+                .flat_map(str::split_whitespace)
+                .map(str::to_owned)
+                .collect();
+            let mut needs: Vec<String> = ["Requires", "BindsTo", "Wants"]
                 .iter()
                 .flat_map(|key| text.values("Unit", key))
                 .flat_map(str::split_whitespace)
@@ -175,7 +185,8 @@ pub(crate) fn load(root: &Root, unit: &str) -> Result<Loaded, ShimError> {
                 })
                 .map(str::to_owned)
                 .collect();
-            Ok(Loaded { name, file, manager: Manager::Systemd, translated, needs })
+            needs.extend(generators::wanted(root, &name));
+            Ok(Loaded { name, file, manager: Manager::Systemd, translated, needs, part_of })
         }
     }
 }

@@ -203,3 +203,18 @@ fn without_a_step_the_missing_manager_is_named() {
         )
     );
 }
+
+#[test]
+fn a_unit_starts_and_stops_the_instances_that_a_generator_finds() {
+    let step = TestStep::new();
+    step.unit("db.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
+        .unit("db@.service", "[Unit]\nPartOf=db.service\n[Service]\nExecStart=/bin/sleep 60\n")
+        .file(
+            "/usr/lib/systemd/system-generators/db-generator",
+            "#!/bin/sh\nmkdir $1/db.service.wants; for name in main spare; do ln -s /x $1/db.service.wants/$(printf 'db\\100%s.service' $name); done\n",
+        );
+    let script = "chmod +x $T/root/usr/lib/systemd/system-generators/db-generator
+        service db start; systemctl is-active db db@main db@spare
+        systemctl stop db; systemctl is-active db db@main db@spare; true";
+    assert_eq!(step.run(script).printed(), "active\nactive\nactive\ninactive\ninactive\ninactive\n");
+}

@@ -79,8 +79,8 @@ fn redis_is_told_not_to_daemonize() {
     assert_eq!(redis.service.limits, BTreeMap::from([(Resource::Nofile, 65535)]));
     assert_eq!(
         crate::summary(&redis.notes).unwrap(),
-        "not carried over: `Type=notify` (it counts as ready at once; say `ready = { ... }` in the manifest), \
-         `RuntimeDirectoryMode=2755` (it is 0755); hardening left out: `PrivateTmp`, `ProtectHome`"
+        "not carried over: `RuntimeDirectoryMode=2755` (it is 0755), \
+         `Type=notify` (it counts as ready at once; say `ready = { ... }` in the manifest); hardening left out: `PrivateTmp`, `ProtectHome`"
     );
 }
 

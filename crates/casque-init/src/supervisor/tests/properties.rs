@@ -192,7 +192,7 @@ impl World {
                 self.doubts[id] = self.doubts[id].saturating_sub(1);
                 self.plan(now + at(1), Some(run), Event::Probed(id, outcome));
             }
-            Action::Signal(id, _) => self.signal(now, id)?,
+            Action::Signal(id, _) | Action::SignalGroup(id, _) => self.signal(now, id)?,
             Action::Kill(id) => {
                 let run = self.runs[&id];
                 self.plan(now + at(DEATH), Some((id, run)), Event::Exited(id, Exit::Signal(9)));

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# A playbook with the modules that vendors use, unchanged, on a bare Debian: its daemons really run during the build, what
+# cannot work there is named, and the image runs what the units say.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tests/wait.sh
+. tests/wait.sh
+# shellcheck source=tests/engine.sh
+. tests/engine.sh
+
+CASQUE=${CASQUE:-$PWD/dist/bin/casque}
+IMAGE=vendor/scripts:v1.0.0
+NAME=casque-scripts-$$
+
+main() {
+    case "${1:-}" in
+        -h | --help)
+            say "usage: tests/scripts.sh"
+            say
+            say "Builds tests/scripts, runs it on docker, and asks both for what its playbook should have left."
+            exit 0
+            ;;
+    esac
+    local work
+    work=$(mktemp -d /var/tmp/casque-scripts.XXXXXX)
+    at_exit "as_root rm -rf '$work'"
+    engine_start docker
+    at_exit "docker image rm --force $IMAGE >/dev/null 2>&1"
+    cp -a tests/scripts "$work/project"
+    "$CASQUE" build --output "$work/image.tar" "$work/project" 2>"$work/said" || die "the build failed: $(tail -n 60 "$work/said")"
+    warnings "$work/said"
+    docker load --quiet <"$work/image.tar"
+    what_is_left
+    what_runs
+}
+
+# Everything that is not carried over or cannot work is named: one line for each service, one for each thing left out.
+warnings() {
+    same "what is left out is named, once" "$(expected_warnings)" \
+        "$(sed -n "s/^warning: //p" "$1" | sed "s|/var/tmp/casque-scripts.[^/]*/project/./||" | grep --invert-match "is set up to run")"
+}
+
+expected_warnings() {
+    cat <<'END'
+`templates/shop.env.j2` uses `ansible_processor_vcpus`: the build's machine decides it for every customer; a setting can
+the step of `deploy`: `backup.timer` was started and does nothing: only services run in an image
+the step of `deploy`: the kernel's parameters in `/etc/sysctl.d/shop.conf` are left out: the host decides them
+the step of `deploy`: the host name `shop.example` is left out: the engine gives a container its name
+the step of `deploy`: `ufw allow from any to any port 8099 proto tcp` is left out: the firewall is the customer's
+the step of `deploy`: supervisor's `[eventlistener:memmon]` did not run and is not carried over
+`backup.timer` is enabled and does nothing in an image: only services run there
+service `database` from `systemd:postgresql@15-main.service`: not carried over: `AssertPathExists=/etc/postgresql/%I/postgresql.conf` (it starts in any case; `when` and `unless` are in the manifest), `PartOf=postgresql.service`, `OOMScoreAdjust=-900`
+service `shop` from `systemd:shop.service`: not carried over: `CPUWeight=200` (the engine limits the container as a whole), `ExecStartPre=/bin/cp /etc/shop.env /srv/shop/shop.env` (it runs before the first start only); hardening left out: `ProtectSystem`, `PrivateTmp`
+END
+}
+
+# The image as files.
+what_is_left() {
+    same "what a role asked for stays, with what it needs, and what was there for the step only is gone" \
+        "python3-yaml libyaml-0-2" "$(in_image "dpkg-query --show --showformat '\${Package} ' python3-yaml libyaml-0-2 ansible ansible-core 2>/dev/null || true" | xargs)"
+    in_image "python3 -c 'import yaml; yaml.CLoader'"
+    same "dpkg finds everything whole" "" "$(in_image "dpkg --audit; ls /usr/bin/sudo /usr/sbin/ufw 2>/dev/null || true")"
+    same "the database was stopped in order" "shut down" \
+        "$(in_image "/usr/lib/postgresql/15/bin/pg_controldata /var/lib/postgresql/15/main | sed -n 's/^Database cluster state: *//p'")"
+    same "the time zone is the playbook's" "Europe/Berlin" "$(in_image "cat /etc/timezone")"
+    same "the cron job is there" "@daily /bin/true" "$(in_image "grep --invert-match '^#' /var/spool/cron/crontabs/shop")"
+}
+
+in_image() {
+    docker run --rm --network none --entrypoint sh "$IMAGE" -c "$1"
+}
+
+# The image as services.
+what_runs() {
+    docker run --detach --name "$NAME" --network none "$IMAGE" >/dev/null
+    at_exit "docker rm --force --volumes $NAME >/dev/null 2>&1"
+    wait_for 60 "the worker runs" in_container "test -e /srv/shop/worker-0"
+    same "the database has the build's seeds" "42" \
+        "$(in_container "setpriv --reuid shop --regid shop --clear-groups psql --no-psqlrc --tuples-only --no-align shop --command 'SELECT answer FROM seeds'")"
+    same "the shop runs with the limit of its drop-in, as its user, in its home, with its mask" "2048 shop /srv/shop 0027" "$(shop)"
+}
+
+shop() {
+    # shellcheck disable=SC2016 # The inner shell's own parameters.
+    in_container 'pid=$(pgrep --full http.server); echo "$(sed -n "s/^Max open files *\([0-9]*\) .*/\1/p" "/proc/$pid/limits")" \
+        "$(stat --format %U "/proc/$pid")" "$(readlink "/proc/$pid/cwd")" "$(sed -n "s/^Umask:.//p" "/proc/$pid/status")"'
+}
+
+in_container() {
+    docker exec "$NAME" sh -c "$1"
+}
+
+main "$@"
