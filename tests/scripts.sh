@@ -25,7 +25,7 @@ main() {
     work=$(mktemp -d /var/tmp/casque-scripts.XXXXXX)
     at_exit "as_root rm -rf '$work'"
     engine_start docker
-    at_exit "docker image rm --force $IMAGE >/dev/null 2>&1"
+    at_exit "docker image rm --force $IMAGE ${IMAGE%:*}:latest >/dev/null 2>&1"
     cp -a tests/scripts "$work/project"
     "$CASQUE" build --output "$work/image.tar" "$work/project" 2>"$work/said" || die "the build failed: $(tail -n 60 "$work/said")"
     warnings "$work/said"
@@ -49,7 +49,7 @@ the step of `deploy`: the host name `shop.example` is left out: the engine gives
 the step of `deploy`: `ufw allow from any to any port 8099 proto tcp` is left out: the firewall is the customer's
 the step of `deploy`: supervisor's `[eventlistener:memmon]` did not run and is not carried over
 `backup.timer` is enabled and does nothing in an image: only services run there
-service `database` from `systemd:postgresql@15-main.service`: not carried over: `AssertPathExists=/etc/postgresql/%I/postgresql.conf` (it starts in any case; `when` and `unless` are in the manifest), `PartOf=postgresql.service`, `OOMScoreAdjust=-900`
+service `database` from `systemd:postgresql@15-main.service`: not carried over: `AssertPathExists=/etc/postgresql/%I/postgresql.conf` (it starts in any case; `when` and `unless` are in the manifest), `PartOf=postgresql.service`, `OOMScoreAdjust=-900`, `ExecStartPre=/usr/bin/install --directory --owner postgres --group postgres /run/postgresql` (it runs before the first start only)
 service `shop` from `systemd:shop.service`: not carried over: `CPUWeight=200` (the engine limits the container as a whole), `ExecStartPre=/bin/cp /etc/shop.env /srv/shop/shop.env` (it runs before the first start only); hardening left out: `ProtectSystem`, `PrivateTmp`
 END
 }
@@ -57,7 +57,7 @@ END
 # The image as files.
 what_is_left() {
     same "what a role asked for stays, with what it needs, and what was there for the step only is gone" \
-        "python3-yaml libyaml-0-2" "$(in_image "dpkg-query --show --showformat '\${Package} ' python3-yaml libyaml-0-2 ansible ansible-core 2>/dev/null || true" | xargs)"
+        "libyaml-0-2 python3-yaml" "$(in_image "dpkg-query --show --showformat '\${Package} ' python3-yaml libyaml-0-2 ansible ansible-core 2>/dev/null || true" | xargs)"
     in_image "python3 -c 'import yaml; yaml.CLoader'"
     same "dpkg finds everything whole" "" "$(in_image "dpkg --audit; ls /usr/bin/sudo /usr/sbin/ufw 2>/dev/null || true")"
     same "the database was stopped in order" "shut down" \
@@ -74,7 +74,7 @@ in_image() {
 what_runs() {
     docker run --detach --name "$NAME" --network none "$IMAGE" >/dev/null
     at_exit "docker rm --force --volumes $NAME >/dev/null 2>&1"
-    wait_for 60 "the worker runs" in_container "test -e /srv/shop/worker-0"
+    wait_for 60 "the worker runs" in_container "pgrep --full --uid shop 'sleep infinity' >/dev/null"
     same "the database has the build's seeds" "42" \
         "$(in_container "setpriv --reuid shop --regid shop --clear-groups psql --no-psqlrc --tuples-only --no-align shop --command 'SELECT answer FROM seeds'")"
     same "the shop runs with the limit of its drop-in, as its user, in its home, with its mask" "2048 shop /srv/shop 0027" "$(shop)"
