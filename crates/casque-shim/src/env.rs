@@ -1,5 +1,6 @@
 //! What the shim takes from its environment.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::root::Root;
@@ -31,4 +32,9 @@ impl Environment {
                 .any(|name| variable(name).is_some()),
         }
     }
+}
+
+/// Returns those of the variables that are set.
+pub(crate) fn those_set(names: &[&'static str]) -> Vec<(&'static str, OsString)> {
+    names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use crate::accounts::Accounts;
-use crate::env::Environment;
+use crate::env::{Environment, those_set};
 use crate::error::ShimError;
 use crate::take_over;
 use crate::{sys, ui};
@@ -79,7 +79,7 @@ pub(crate) fn run(words: &[String], environment: &Environment) -> Result<ExitCod
     command.args(arguments);
     if !asked.keep {
         command.env_clear();
-        command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(those_set(&KEPT));
     }
     let login = [("HOME", identity.home.as_str()), ("USER", &identity.name), ("LOGNAME", &identity.name)];
     command.envs(login).envs([("SUDO_USER", "root"), ("SUDO_UID", "0"), ("SUDO_GID", "0")]);
