@@ -82,7 +82,7 @@ what_runs() {
 
 shop() {
     # shellcheck disable=SC2016 # The inner shell's own parameters.
-    in_container 'pid=$(pgrep --full http.server); echo "$(sed -n "s/^Max open files *\([0-9]*\) .*/\1/p" "/proc/$pid/limits")" \
+    in_container 'pid=$(pgrep --full "[h]ttp.server"); echo "$(sed -n "s/^Max open files *\([0-9]*\) .*/\1/p" "/proc/$pid/limits")" \
         "$(stat --format %U "/proc/$pid")" "$(readlink "/proc/$pid/cwd")" "$(sed -n "s/^Umask:.//p" "/proc/$pid/status")"'
 }
 
