@@ -21,7 +21,7 @@ use crate::scrub::scrub;
 use crate::split::{FIXED_TIME, Split, split};
 
 /// Part of every key: a change in how stages are made must change it.
-const GENERATION: u32 = 5;
+const GENERATION: u32 = 6;
 
 /// A finished stage.
 #[derive(Debug, Clone)]
