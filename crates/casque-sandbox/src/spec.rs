@@ -84,7 +84,7 @@ pub struct Tmpfs {
 pub enum Network {
     /// A network of its own with a loopback device and nothing else.
     None,
-    /// The host's network.
+    /// The network of the thread that starts it, which is the host's unless that thread went elsewhere.
     Host,
 }
 

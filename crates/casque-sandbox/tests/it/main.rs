@@ -5,5 +5,6 @@
 mod environment;
 mod lifetime;
 mod mounts;
+mod network;
 mod spec;
 mod user;
