@@ -5,6 +5,7 @@
 
 mod credentials;
 mod error;
+mod exchange;
 mod fetch;
 mod network;
 mod proxy;
@@ -13,7 +14,8 @@ mod store;
 
 pub use credentials::{Credentials, Login, NotCredentials};
 pub use error::FetchError;
+pub use exchange::{Answer, Exchange};
 pub use fetch::{FetchSummary, Progress, Silent, Wanted, fetch_all};
 pub use network::{Network, NetworkSettings};
 pub use proxy::Proxies;
-pub use store::Store;
+pub use store::{Entry, Store};

@@ -111,6 +111,21 @@ impl Network {
         })
     }
 
+    /// Returns what asks for `url`: directly or through a proxy.
+    pub(crate) fn agent(&self, url: &Url) -> &Agent {
+        let proxied = self.proxied[usize::from(url.scheme() == "https")].as_ref();
+        proxied.filter(|_| !self.proxies.passes_by(url)).unwrap_or(&self.direct)
+    }
+
+    /// Returns the login for `url`, as the header `Authorization` has it.
+    pub(crate) fn login(&self, url: &Url) -> Option<String> {
+        Some(self.credentials.of(url)?.basic())
+    }
+
+    pub(crate) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// Returns what is at `url`, refusing more than `limit` bytes. A failure that may pass is tried again.
     pub fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
         self.get_accepting(url, None, limit)
@@ -206,8 +221,7 @@ impl Network {
     }
 
     fn ask(&self, url: &Url, request: &Request<'_>) -> Result<http::Response<Body>, ureq::Error> {
-        let proxied = self.proxied[usize::from(url.scheme() == "https")].as_ref();
-        let agent = proxied.filter(|_| !self.proxies.passes_by(url)).unwrap_or(&self.direct);
+        let agent = self.agent(url);
         // The login goes into a header, so that it is in no address that a message could show.
         let mut call = agent.get(plain(url.as_str()).as_str());
         let own = crate::credentials::Login::of(url);
@@ -234,7 +248,7 @@ fn begins_at(response: &http::Response<Body>) -> Option<u64> {
     range.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
 }
 
-fn refused(url: &str, error: ureq::Error) -> FetchError {
+pub(crate) fn refused(url: &str, error: ureq::Error) -> FetchError {
     let url = url.to_owned();
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => FetchError::Url { url },

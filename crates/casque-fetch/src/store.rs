@@ -92,7 +92,7 @@ impl Store {
     }
 
     /// Starts a file whose digest is not known yet.
-    pub(crate) fn entry(&self) -> Result<Entry<'_>, FetchError> {
+    pub fn entry(&self) -> Result<Entry<'_>, FetchError> {
         let file = tempfile::Builder::new()
             .permissions(std::fs::Permissions::from_mode(0o644))
             .tempfile_in(&self.temporary)
@@ -127,7 +127,8 @@ fn place(files: &Path, digest: &Digest) -> PathBuf {
 }
 
 /// A file on its way into the store; gone when dropped.
-pub(crate) struct Entry<'a> {
+#[derive(Debug)]
+pub struct Entry<'a> {
     store: &'a Store,
     file: NamedTempFile,
     hasher: Hasher,
@@ -135,18 +136,18 @@ pub(crate) struct Entry<'a> {
 
 impl Entry<'_> {
     /// Appends `bytes`.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         self.hasher.update(bytes);
         self.file.as_file_mut().write_all(bytes).map_err(|error| at(error, self.file.path()))
     }
 
     /// Returns the digest of what was written so far.
-    pub(crate) fn digest(&self) -> Digest {
+    pub fn digest(&self) -> Digest {
         self.hasher.clone().finish()
     }
 
     /// Puts the file under its final name.
-    pub(crate) fn keep(self, digest: &Digest) -> Result<(), FetchError> {
+    pub fn keep(self, digest: &Digest) -> Result<(), FetchError> {
         let path = self.store.path(digest);
         self.file.as_file().sync_all().map_err(|error| at(error, self.file.path()))?;
         let parent = path.parent().expect("a path in the store has a parent");

@@ -7,7 +7,7 @@ use crate::repository::{assert_none, crates, read, root};
 
 /// The crates of this workspace that each crate may use, its tests included. A new edge is a decision: it
 /// belongs into ARCHITECTURE.md too.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("casque", &["casque-build", "casque-fetch", "casque-format", "casque-image", "casque-sandbox"]),
     ("casque-agent", &["casque-format"]),
     (
@@ -18,6 +18,7 @@ const EDGES: [(&str, &[&str]); 13] = [
             "casque-format",
             "casque-image",
             "casque-python",
+            "casque-replay",
             "casque-sandbox",
             "casque-units",
         ],
@@ -28,6 +29,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("casque-image", &["casque-format"]),
     ("casque-init", &["casque-format"]),
     ("casque-python", &["casque-fetch", "casque-format"]),
+    ("casque-replay", &["casque-fetch", "casque-format"]),
     ("casque-sandbox", &[]),
     ("casque-shim", &["casque-format", "casque-units"]),
     ("casque-test", &["casque-build", "casque-format", "casque-image", "casque-sandbox"]),
@@ -44,7 +46,7 @@ const WHOLE: [(&str, &[&str]); 3] = [
 /// Dependencies that belong to some crates alone: the network, and threads that wait.
 const CONFINED: [(&str, &[&str]); 5] = [
     ("ureq", &["casque-fetch"]),
-    ("rustls", &["casque-fetch"]),
+    ("rustls", &["casque-fetch", "casque-replay"]),
     ("tokio", &["casque-agent"]),
     ("pgp", &["casque-debian"]),
     ("clap", &["casque", "casque-agent"]),

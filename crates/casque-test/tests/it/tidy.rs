@@ -32,13 +32,14 @@ const EXCEPTIONS: [(&str, &str); 1] = [
 ];
 
 /// What crates may not do, as words that their product code does not hold.
-const FORBIDDEN: [(&str, &[&str]); 9] = [
+const FORBIDDEN: [(&str, &[&str]); 10] = [
     ("casque-format", &["std::fs", "fs_err", "std::io", "std::net", "std::process", "std::env"]),
     ("casque-units", &["std::fs", "fs_err", "std::net", "std::process", "std::env"]),
     ("casque-debian", &["std::process", "std::env", "casque_image", "casque_build"]),
     ("casque-image", &["std::process", "std::env", "std::net", "casque_debian", "casque_build"]),
     ("casque-python", &["std::process", "std::env", "casque_image", "casque_build"]),
     ("casque-fetch", &["std::process", "std::env"]),
+    ("casque-replay", &["std::process", "std::env", "casque_sandbox", "casque_build"]),
     ("casque-build", &["std::process", "std::env", "std::net"]),
     ("casque-sandbox", &["casque_format", "casque_image", "casque_build"]),
     ("casque-init", &["async ", "casque_build", "casque_units"]),
