@@ -29,6 +29,7 @@ main() {
     step tests/root.sh
     step tests/same-bytes.sh
     step tests/ordinary-user.sh
+    step tests/offline.sh
     step tests/removed-package.sh
     step tests/scripts.sh
     step tests/failing-step.sh

@@ -48,12 +48,9 @@ build() {
     copy_downloads "$cache" "$home/downloads"
 }
 
-# The directories of the cache that hold downloads; the others hold what building made.
+# Both have the files; the cache's other directories hold what building made.
 copy_downloads() {
-    local name
-    for name in store apt pip; do
-        [[ ! -d $1/$name ]] || cp --archive --link --no-clobber "$1/$name" "$2/"
-    done
+    [[ ! -d $1/store ]] || cp --archive --link --no-clobber "$1/store" "$2/"
 }
 
 # Prints the blobs that only one of the two has.

@@ -10,7 +10,8 @@ use crate::error::BuildError;
 use crate::event::{Event, Observer};
 use crate::inputs::Inputs;
 use crate::lock::Lockfile;
-use crate::manifest::Manifest;
+use crate::manifest::{LayerStep, Manifest};
+use crate::record::Recording;
 use crate::shares::{Kind, Shares};
 use crate::stage::{Parts, Stage};
 
@@ -25,13 +26,16 @@ pub struct Programs {
     pub shim: PathBuf,
 }
 
-/// How this place reaches the network; a step with a network gets it, an image never.
+/// How this place reaches the network; a step with the host's network gets it, an image never.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
     /// Certificates to trust in place of the system's.
     pub ca_bundle: Option<PathBuf>,
     /// Environment variables, such as proxies.
     pub variables: Vec<(String, String)>,
+    /// Variables that say where Python packages are. Every step with a network gets them; where its downloads are
+    /// recorded, without the credentials in them.
+    pub python_variables: Vec<(String, String)>,
 }
 
 /// Everything a build needs.
@@ -51,14 +55,24 @@ pub struct Builder<'a> {
     pub(crate) shares: Shares,
     /// On disk, for what sandboxes see as `/run` and `/tmp`.
     pub(crate) work: &'a Path,
+    /// Steps whose downloads are to be recorded; all others replay what the lock has.
+    pub(crate) recording: Option<Recording<'a>>,
 }
 
 impl Builder<'_> {
     /// Makes every stage, lowest first.
     pub(crate) fn stages(&self) -> Result<Vec<Stage>, BuildError> {
+        let layers = &self.manifest.content.layer;
+        let mut stages = self.stages_of(layers)?;
+        stages.push(self.plan_stage(&stages)?);
+        Ok(stages)
+    }
+
+    /// Makes the stages of the first layers.
+    pub(crate) fn stages_of(&self, layers: &[LayerStep]) -> Result<Vec<Stage>, BuildError> {
         let mut stages = vec![self.base_stage()?];
         stages.push(self.programs_stage(&stages)?);
-        for layer in &self.manifest.content.layer {
+        for layer in layers {
             if !layer.packages.is_empty() {
                 stages.push(self.packages_stage(layer, &stages)?);
             }
@@ -74,7 +88,6 @@ impl Builder<'_> {
                 stages.push(stage);
             }
         }
-        stages.push(self.plan_stage(&stages)?);
         Ok(stages)
     }
 

@@ -5,7 +5,6 @@
 //! | `store` | downloaded files by SHA-256 |
 //! | `layers` | layer tars by SHA-256 |
 //! | `stages` | what each step left: `tree` (an overlay's upper directory) and `stage.json` |
-//! | `apt`, `pip` | what steps with a network downloaded |
 //! | `work` | one directory per running build, locked while it runs |
 
 use std::io;
@@ -48,7 +47,7 @@ impl Cache {
     /// A directory that cannot be made or read.
     pub fn open(directory: &Path) -> Result<Self, BuildError> {
         let directory = std::path::absolute(directory).map_err(BuildError::Cache)?;
-        for name in ["store", "stages", "apt", "pip", "work"] {
+        for name in ["store", "stages", "work"] {
             fs_err::create_dir_all(directory.join(name)).map_err(BuildError::Cache)?;
         }
         let layers = LayerStore::open(&directory.join("layers"))?;
@@ -68,11 +67,6 @@ impl Cache {
     /// Returns the layer tars.
     pub(crate) fn layers(&self) -> &LayerStore {
         &self.layers
-    }
-
-    /// Returns where steps with a network keep what `name` downloads.
-    pub(crate) fn downloads(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
     }
 
     /// Makes a directory for one build's work.

@@ -11,7 +11,7 @@ use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::event::Event;
 use crate::keys;
-use crate::sandbox::Confined;
+use crate::sandbox::{Access, Confined};
 use crate::trim;
 
 /// Files that sandboxes and engines mount over, whatever they hold.
@@ -94,7 +94,7 @@ impl Builder<'_> {
         } else {
             add_control(root, &debs)?;
         }
-        let confined = Confined::new(self, root, false).map_err(BuildError::Root)?;
+        let confined = Confined::new(self, root, Access::None).map_err(BuildError::Root)?;
         // bash is there unpacked; `sh` is a link that configuring dash makes.
         let shell = if new { "/usr/bin/bash" } else { "sh" };
         let mut command = vec![shell, "-c", PREINST, "preinst"];
@@ -134,7 +134,7 @@ impl Builder<'_> {
         for text in keys::judge(root).map_err(BuildError::Root)? {
             self.observer.event(&Event::Warning { text });
         }
-        let confined = Confined::new(self, root, false).map_err(BuildError::Root)?;
+        let confined = Confined::new(self, root, Access::None).map_err(BuildError::Root)?;
         let lines = confined.lines(layer, &["dpkg", "--audit"])?;
         if lines.is_empty() {
             return Ok(());

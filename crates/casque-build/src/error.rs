@@ -108,6 +108,22 @@ pub enum BuildError {
         /// The end of its output.
         last: Vec<String>,
     },
+    /// A step asked for what was not there when it was locked.
+    #[error("layer `{layer}`: its step asked for what was not there when it was locked:{}", list(asked))]
+    NotLocked {
+        /// The layer.
+        layer: String,
+        /// Methods and addresses.
+        asked: Vec<String>,
+        /// The end of its output.
+        last: Vec<String>,
+    },
+    /// The network of a step could not be made.
+    #[error("cannot make the network of a step")]
+    Proxy(#[source] io::Error),
+    /// Steps are to be recorded by a program that cannot run any.
+    #[error("the steps have to run, so that what they download can be locked")]
+    NoSteps,
     /// After a step, dpkg found packages that are not whole.
     #[error("layer `{layer}` leaves packages that are not whole")]
     Audit {
@@ -184,6 +200,14 @@ pub enum LockError {
     Missing {
         /// The file.
         path: PathBuf,
+    },
+    /// A step was never run for its downloads.
+    #[error("lock `{}` does not have what the step of layer `{layer}` downloads", path.display())]
+    NotRecorded {
+        /// The file.
+        path: PathBuf,
+        /// The layer.
+        layer: String,
     },
     /// The manifest asks for something else than what was locked.
     #[error("lock `{}` does not fit the manifest: {what} changed", path.display())]
@@ -284,8 +308,11 @@ impl BuildError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Manifest(error) => error.hint(),
-            Self::Lock(LockError::Stale { .. } | LockError::Missing { .. }) => {
-                Some("run `casque lock`".to_owned())
+            Self::Lock(
+                LockError::Stale { .. } | LockError::Missing { .. } | LockError::NotRecorded { .. },
+            ) => Some("run `casque lock`".to_owned()),
+            Self::NotLocked { .. } => {
+                Some("run `casque lock`: it runs the step again and adds what is new".to_owned())
             }
             Self::Lock(LockError::Version { .. }) => {
                 Some("update casque, or lock again with `casque lock --update`".to_owned())
@@ -338,7 +365,7 @@ impl BuildError {
     /// Returns the end of a failed program's output, or what a check found.
     pub fn output(&self) -> &[String] {
         match self {
-            Self::Step { last, .. } => last,
+            Self::Step { last, .. } | Self::NotLocked { last, .. } => last,
             Self::Audit { lines, .. } => lines,
             _ => &[],
         }
@@ -366,10 +393,15 @@ impl BuildError {
             Self::Resolve { .. } => ErrorClass::Resolve,
             Self::Fetch(error) => class_of_fetch(error),
             Self::Superseded { .. } => ErrorClass::Network,
-            Self::Step { .. } | Self::Audit { .. } => ErrorClass::Step,
+            Self::Step { .. } | Self::NotLocked { .. } | Self::Audit { .. } => ErrorClass::Step,
             _ => ErrorClass::Unexpected,
         }
     }
+}
+
+/// Returns these on lines of their own.
+fn list(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n{line}")).collect()
 }
 
 fn hint_of_resolve(error: &ResolveError) -> Option<String> {

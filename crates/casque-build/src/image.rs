@@ -92,6 +92,7 @@ pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
         shim: Digest::of(&fs_err::read(&request.programs.shim).map_err(BuildError::Root)?),
         shares: Shares::of_manifest(request.manifest)?,
         work: workspace.path(),
+        recording: None,
     };
     let stages = builder.stages()?;
     builder.image(&stages, request.output)

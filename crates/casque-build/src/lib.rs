@@ -6,6 +6,7 @@
 //! | [`lock`] | decides and downloads what a build takes from elsewhere |
 //! | `builder`, `stage`, `cache` | make the stages of an image, each once |
 //! | `base`, `packages`, `python`, `copy`, `step`, `plan` | the kinds of stages |
+//! | `record`, `wire` | run steps to record what they download, and give them that again |
 //! | `image` | puts their layers together |
 //!
 //! It prints nothing and reads neither the environment nor the clock: a program hands these in.
@@ -33,6 +34,7 @@ mod parallel;
 mod plan;
 mod preseed;
 mod python;
+mod record;
 mod sandbox;
 mod scrub;
 mod services;
@@ -44,7 +46,9 @@ mod step;
 mod stop;
 mod template;
 mod trim;
+mod trust;
 mod unit;
+mod wire;
 
 pub use builder::{Programs, Reach};
 pub use cache::Cache;

@@ -4,6 +4,7 @@ mod archives;
 mod file;
 mod mirrors;
 mod python;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,21 +17,26 @@ pub(crate) use archives::archive_names;
 pub use file::{Lockfile, PackageSet, Purpose};
 pub use mirrors::Mirrors;
 pub use python::PythonSet;
+pub use steps::StepRecord;
 
 use crate::cache::Cache;
 use crate::configure::ARCHITECTURE;
 use crate::error::{BuildError, LockError};
 use crate::event::{Event, Observer};
 use crate::manifest::Manifest;
+pub use crate::record::Steps;
+use crate::record::record;
 
 /// Downloads beside each other.
 const PARALLEL: usize = 8;
-/// When to resolve anew.
+/// What to decide anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update {
-    /// When there is no lock, or it does not fit the manifest.
+    /// What is not in the lock, or does not fit the manifest.
     WhenStale,
-    /// In any case.
+    /// Also what steps download that have changed since; what they downloaded before stays as it is.
+    WhenChanged,
+    /// Everything.
     Always,
 }
 
@@ -40,8 +46,10 @@ pub struct Request<'a> {
     pub manifest: &'a Manifest,
     /// The lock file.
     pub path: &'a Path,
-    /// When to resolve anew.
+    /// What to decide anew.
     pub update: Update,
+    /// How to run steps whose downloads are to be locked; needed when [`Manifest::recorded_layers`] has any.
+    pub steps: Option<Steps<'a>>,
     /// How to download.
     pub network: &'a Network,
     /// Where downloads are kept.
@@ -65,10 +73,11 @@ pub struct Request<'a> {
 /// # Errors
 /// Everything that can be wrong with archives, packages, requirements and the network.
 pub fn lock(request: &Request<'_>) -> Result<Lockfile, BuildError> {
-    if request.update == Update::WhenStale {
+    let mut lock = None;
+    if request.update != Update::Always {
         match Lockfile::read(request.path) {
-            Ok(lock) => match lock.fits(request.manifest, request.path) {
-                Ok(()) => return Ok(lock),
+            Ok(read) => match read.fits(request.manifest, request.path) {
+                Ok(()) => lock = Some(read),
                 Err(BuildError::Lock(reason @ LockError::Stale { .. })) => {
                     request.work(&format!("{reason}, so it is made anew"));
                 }
@@ -78,8 +87,15 @@ pub fn lock(request: &Request<'_>) -> Result<Lockfile, BuildError> {
             Err(error) => return Err(error.into()),
         }
     }
-    let lock = request.resolve()?;
-    lock.write(request.path)?;
+    let fits = lock.is_some();
+    let mut lock = match lock {
+        Some(lock) => lock,
+        None => request.resolve()?,
+    };
+    let recorded = record(request, &mut lock)?;
+    if recorded || !fits {
+        lock.write(request.path)?;
+    }
     Ok(lock)
 }
 
@@ -108,7 +124,13 @@ pub fn fetch_into(
     mirrors: &Mirrors,
     progress: &dyn Progress,
 ) -> Result<(), BuildError> {
+    for (digest, text) in lock.step_texts() {
+        if !store.contains(digest) {
+            store.insert_bytes(text.as_bytes())?;
+        }
+    }
     let mut files = lock.files();
+    files.extend(lock.step_files());
     let digests: Vec<_> = files.iter().map(|file| file.digest).collect();
     for directory in &mirrors.stores {
         store.import(directory, &digests)?;

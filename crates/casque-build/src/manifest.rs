@@ -14,7 +14,7 @@ use casque_format::settings::{Kind, Setting};
 
 pub use crate::trim::Keep;
 pub use error::{ManifestError, Place};
-pub use raw::{Distribution, Front, LayerStep, PackagePin, Python, ReadyRule, ServiceRule};
+pub use raw::{Distribution, Front, LayerStep, PackagePin, Python, ReadyRule, ServiceRule, StepNetwork};
 
 /// A manifest that passed every check that needs no archive and no root filesystem.
 #[derive(Debug, Clone)]
@@ -64,6 +64,12 @@ impl Manifest {
     pub fn set_version(&mut self, version: &str) -> Result<(), ManifestError> {
         version.clone_into(&mut self.content.image.version);
         check::tag(self, "")
+    }
+
+    /// Returns the layers whose step downloads through the recording proxy.
+    pub fn recorded_layers(&self) -> impl Iterator<Item = &LayerStep> {
+        let layers = self.content.layer.iter();
+        layers.filter(|layer| layer.run.is_some() && layer.network == StepNetwork::Recorded)
     }
 
     /// Returns the image's name with its tag, such as `vendor/backend:v43.4.4`.

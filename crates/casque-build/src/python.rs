@@ -7,7 +7,7 @@ use casque_python::{PinnedDistribution, Venv};
 use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::manifest::{LayerStep, Python};
-use crate::sandbox::Confined;
+use crate::sandbox::{Access, Confined};
 use crate::shares::Kind;
 use crate::stage::{Recipe, Stage};
 
@@ -47,7 +47,7 @@ impl Builder<'_> {
             venv.seed()?;
             venv.install(&wheels)?;
             self.work("compiling them".to_owned());
-            let confined = Confined::new(self, root, false).map_err(BuildError::Root)?;
+            let confined = Confined::new(self, root, Access::None).map_err(BuildError::Root)?;
             let command = venv.compile_command();
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
             confined.run(name, &command)?;

@@ -13,11 +13,12 @@ use tempfile::TempDir;
 use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::event::Event;
+use crate::wire::{self, Wire};
 
 /// Where the stand-ins for the service managers are, first in `PATH`.
 pub(crate) const MANAGERS: &str = "/run/casque-step";
 /// The trusted certificates of a step with a network.
-const CERTIFICATES: &str = "/run/casque-step/certificates.pem";
+pub(crate) const CERTIFICATES: &str = "/run/casque-step/certificates.pem";
 /// Numbers for the users that packages make.
 const IDS: &str = "/run/casque-step/ids";
 /// Commands that the shim answers.
@@ -28,19 +29,30 @@ const LAST_LINES: usize = 40;
 /// Maintainer scripts ask this before they start anything (Debian policy 9.3.3.1); 101 forbids it.
 const POLICY: &str = "#!/bin/sh\nexit 101\n";
 
+/// What a program sees of a network.
+#[derive(Clone, Copy)]
+pub(crate) enum Access<'a> {
+    /// Its own loopback.
+    None,
+    /// What this host sees.
+    Host,
+    /// Its own loopback, and on it a proxy.
+    Wire(&'a Wire),
+}
+
 /// A root filesystem made ready for running programs in it.
 pub(crate) struct Confined<'a> {
     builder: &'a Builder<'a>,
     root: &'a Path,
-    network: bool,
+    access: Access<'a>,
     /// Holds `run` and `tmp` of the sandbox, and whatever else is mounted there.
     directory: TempDir,
 }
 
 impl<'a> Confined<'a> {
-    pub(crate) fn new(builder: &'a Builder<'a>, root: &'a Path, network: bool) -> io::Result<Self> {
+    pub(crate) fn new(builder: &'a Builder<'a>, root: &'a Path, access: Access<'a>) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("casque-").tempdir_in(builder.work)?;
-        let confined = Self { builder, root, network, directory };
+        let confined = Self { builder, root, access, directory };
         confined.prepare()?;
         Ok(confined)
     }
@@ -63,10 +75,14 @@ impl<'a> Confined<'a> {
             fs_err::os::unix::fs::symlink("../casque-shim", bin.join(name))?;
         }
         fs_err::write(inside("hosts"), "127.0.0.1 localhost build\n::1 localhost\n")?;
-        if let (true, Some(bundle)) = (self.network, &self.builder.reach.ca_bundle) {
-            fs_err::copy(bundle, inside(CERTIFICATES))?;
+        match (self.access, &self.builder.reach.ca_bundle) {
+            (Access::Wire(wire), _) => {
+                fs_err::write(inside(CERTIFICATES), wire.certificate())?;
+                fs_err::write(inside("resolv.conf"), wire::RESOLVER)
+            }
+            (Access::Host, Some(bundle)) => fs_err::copy(bundle, inside(CERTIFICATES)).map(drop),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes a file for the programs that run here; `path` is below `/run` or `/tmp`.
@@ -110,7 +126,10 @@ impl<'a> Confined<'a> {
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
         let mut spec = Spec::new(self.root, command);
         spec.binds = self.binds(binds).map_err(BuildError::Root)?;
-        spec.network = if self.network { Network::Host } else { Network::None };
+        spec.network = match self.access {
+            Access::None => Network::None,
+            Access::Host | Access::Wire(_) => Network::Host,
+        };
         spec.hostname = "build".to_owned();
         spec.environment = self.environment();
         spec.first_process = first_process;
@@ -118,7 +137,12 @@ impl<'a> Confined<'a> {
         let (reader, writer) = io::pipe().map_err(BuildError::Root)?;
         let errors = writer.try_clone().map_err(BuildError::Root)?;
         let sandbox = &self.builder.sandbox;
-        let mut running = sandbox.spawn(&spec, writer.into(), errors.into())?;
+        let mut running = match self.access {
+            Access::Wire(wire) => {
+                wire.network().within(|| sandbox.spawn(&spec, writer.into(), errors.into()))??
+            }
+            Access::None | Access::Host => sandbox.spawn(&spec, writer.into(), errors.into())?,
+        };
         let mut last = VecDeque::new();
         for line in BufReader::new(reader).split(b'\n') {
             let line = String::from_utf8_lossy(&line.map_err(BuildError::Root)?).trim_end().to_owned();
@@ -147,19 +171,18 @@ impl<'a> Confined<'a> {
         };
         let mut binds = vec![bind("run", "/run"), bind("tmp", "/tmp"), bind("hosts", "/etc/hosts")];
         binds.extend(self.adduser_configuration()?);
-        if self.network {
-            let resolver = Path::new("/etc/resolv.conf");
-            if resolver.exists() {
-                let to = resolver.to_owned();
-                binds.push(Bind { from: resolver.to_owned(), to, read_only: true });
+        match self.access {
+            Access::None => {}
+            Access::Wire(_) => {
+                binds.push(Bind { read_only: true, ..bind("resolv.conf", "/etc/resolv.conf") });
             }
-            // Debian packages are verified again by apt in the step, Python ones by the hashes of the requirements.
-            let archives = self.builder.cache.downloads("apt");
-            fs_err::create_dir_all(archives.join("partial"))?;
-            binds.push(Bind { from: archives, to: "/var/cache/apt/archives".into(), read_only: false });
-            fs_err::create_dir_all(self.directory().join("run/casque-step/pip"))?;
-            let pip = self.builder.cache.downloads("pip");
-            binds.push(Bind { from: pip, to: Path::new(MANAGERS).join("pip"), read_only: false });
+            Access::Host => {
+                let resolver = Path::new("/etc/resolv.conf");
+                if resolver.exists() {
+                    let to = resolver.to_owned();
+                    binds.push(Bind { from: resolver.to_owned(), to, read_only: true });
+                }
+            }
         }
         binds.extend(further);
         Ok(binds)
@@ -194,13 +217,20 @@ impl<'a> Confined<'a> {
             ("PYTHONHASHSEED", "0"),
             ("SOURCE_DATE_EPOCH", &epoch),
         ];
-        if self.network {
-            environment.push(("PIP_CACHE_DIR", "/run/casque-step/pip"));
-            let variables = &self.builder.reach.variables;
-            environment.extend(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-            if self.builder.reach.ca_bundle.is_some() {
-                let names = ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
-                environment.extend(names.map(|name| (name, CERTIFICATES)));
+        let wired: Vec<(String, String)>;
+        match self.access {
+            Access::None => {}
+            Access::Wire(wire) => {
+                wired = wire.environment();
+                environment.extend(wired.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            }
+            Access::Host => {
+                let reach = self.builder.reach;
+                let variables = reach.variables.iter().chain(&reach.python_variables);
+                environment.extend(variables.map(|(name, value)| (name.as_str(), value.as_str())));
+                if reach.ca_bundle.is_some() {
+                    environment.extend(wire::BUNDLES.map(|name| (name, CERTIFICATES)));
+                }
             }
         }
         environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()

@@ -87,9 +87,13 @@ pub(crate) enum Parts {
 
 impl Recipe<'_> {
     fn key(&self) -> Digest {
+        self.key_with(&self.inputs)
+    }
+
+    fn key_with(&self, inputs: &Inputs) -> Digest {
         let below = self.below.last().map(|stage| stage.key);
         let transient = self.transient.map(|stage| stage.key);
-        digest_of(&(GENERATION, self.name, below, transient, &self.inputs, self.parts))
+        digest_of(&(GENERATION, self.name, below, transient, inputs, self.parts))
     }
 }
 
@@ -101,16 +105,31 @@ impl Builder<'_> {
         work: impl FnOnce(&Path) -> Result<Option<Report>, BuildError>,
     ) -> Result<Stage, BuildError> {
         let key = recipe.key();
-        let name = recipe.name.to_owned();
         if let Some(stage) = self.cache.stage(&key).map_err(BuildError::Cache)? {
-            self.observer.event(&Event::Cached { name });
+            self.observer.event(&Event::Cached { name: recipe.name.to_owned() });
             return Ok(stage);
         }
+        self.stage_known_later(recipe, |root| Ok((work(root)?, recipe.inputs.clone())))
+    }
+
+    /// Makes a stage whose inputs are known only when the work, which returns them, is done.
+    pub(crate) fn stage_known_later(
+        &self,
+        recipe: &Recipe<'_>,
+        work: impl FnOnce(&Path) -> Result<(Option<Report>, Inputs), BuildError>,
+    ) -> Result<Stage, BuildError> {
+        let name = recipe.name.to_owned();
         self.observer.event(&Event::Layer { name: name.clone() });
         let begun = Instant::now();
         let workspace = self.cache.workspace()?;
         let made = workspace.path().join("made");
-        let record = self.make(recipe, workspace.path(), &made, work)?;
+        let mut inputs = recipe.inputs.clone();
+        let record = self.make(recipe, workspace.path(), &made, |root| {
+            let (report, known) = work(root)?;
+            inputs = known;
+            Ok(report)
+        })?;
+        let key = recipe.key_with(&inputs);
         let sizes = record.layers.iter().filter_map(|layer| self.cache.layers().get(&layer.diff_id).ok()?);
         let bytes = sizes.map(|layer| layer.size).sum();
         let text = serde_json::to_vec_pretty(&record).expect("a record is plain data");

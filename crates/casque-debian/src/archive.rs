@@ -145,8 +145,8 @@ fn load(
     architecture: &str,
     now: OffsetDateTime,
 ) -> Result<(Release, Vec<(String, String)>), ArchiveReason> {
-    let base = archive.directory();
-    let release = load_release(network, archive, &base, now)?;
+    let base = directory(archive.mirror.as_ref().unwrap_or(&archive.url), &archive.suite);
+    let release = load_release(network, store, archive, &base, now)?;
     if !archive.suite.ends_with('/') {
         release.check_suite(&archive.suite).map_err(ArchiveReason::Release)?;
     }
@@ -165,6 +165,7 @@ fn load(
 /// Reads `InRelease`, or where there is none the older pair of `Release` and its signatures.
 fn load_release(
     network: &Network,
+    store: &Store,
     archive: &Archive,
     base: &str,
     now: OffsetDateTime,
@@ -172,7 +173,11 @@ fn load_release(
     let get = |name: &str| network.get(&format!("{base}/{name}"), LARGEST_RELEASE);
     let keyring = &archive.keyring;
     let release = match get("InRelease") {
-        Ok(signed) => Release::verify(&signed, keyring, now),
+        Ok(signed) => {
+            // A step that asks for it later gets the one that packages were chosen by.
+            store.insert_bytes(&signed).map_err(ArchiveReason::Fetch)?;
+            Release::verify(&signed, keyring, now)
+        }
         Err(missing @ FetchError::NotFound { .. }) => {
             let pair = get("Release").and_then(|release| Ok((release, get("Release.gpg")?)));
             let (release, signatures) = pair.map_err(|error| match error {
@@ -187,15 +192,6 @@ fn load_release(
 }
 
 impl Archive {
-    fn directory(&self) -> String {
-        let url = self.mirror.as_ref().unwrap_or(&self.url).trim_end_matches('/');
-        match self.suite.strip_suffix('/') {
-            Some("" | ".") => url.to_owned(),
-            Some(directory) => format!("{url}/{}", directory.trim_start_matches("./")),
-            None => format!("{url}/dists/{}", self.suite),
-        }
-    }
-
     fn choose_indexes(&self, release: &Release, architecture: &str) -> Result<Vec<Index>, ArchiveReason> {
         if self.suite.ends_with('/') {
             let index = Index::best(release, "Packages");
@@ -218,6 +214,16 @@ impl Archive {
 
     fn no_component(&self, component: &str, architecture: &str) -> ArchiveReason {
         ArchiveReason::Component { component: component.to_owned(), architecture: architecture.to_owned() }
+    }
+}
+
+/// Returns where the metadata of a suite is.
+pub(crate) fn directory(url: &str, suite: &str) -> String {
+    let url = url.trim_end_matches('/');
+    match suite.strip_suffix('/') {
+        Some("" | ".") => url.to_owned(),
+        Some(directory) => format!("{url}/{}", directory.trim_start_matches("./")),
+        None => format!("{url}/dists/{suite}"),
     }
 }
 

@@ -5,7 +5,7 @@ use casque_format::digest::Digest;
 use serde::{Deserialize, Serialize};
 use time::Duration;
 
-use crate::archive::Archive;
+use crate::archive::{Archive, directory};
 use crate::date::snapshot;
 use crate::release::Release;
 use crate::universe::Package;
@@ -103,6 +103,11 @@ impl PinnedArchive {
             key: release.key.clone(),
             priority: None,
         }
+    }
+
+    /// Returns the address of its `InRelease`.
+    pub fn release_url(&self) -> String {
+        format!("{}/InRelease", directory(&self.url, &self.suite))
     }
 }
 

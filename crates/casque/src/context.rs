@@ -34,6 +34,14 @@ pub(crate) struct Access {
     python_index: Option<String>,
 }
 
+/// How to lock.
+pub(crate) struct Locking<'a> {
+    pub(crate) update: Update,
+    pub(crate) allow_older: bool,
+    /// With them steps can run.
+    pub(crate) programs: Option<&'a Programs>,
+}
+
 impl Context {
     pub(crate) fn cache(&self) -> Result<Cache, BuildError> {
         Cache::open(self.cache_directory())
@@ -78,6 +86,7 @@ impl Context {
         Reach {
             ca_bundle: self.environment.ca_bundle.clone(),
             variables: self.environment.step_variables.clone(),
+            python_variables: self.environment.python_variables.clone(),
         }
     }
 
@@ -86,29 +95,37 @@ impl Context {
         project.lockfile.clone().unwrap_or_else(|| manifest.path.with_extension("lock"))
     }
 
-    /// Returns the lock of `manifest`, made anew when it is missing, does not fit or is asked for.
+    /// Returns the lock of `manifest`, made anew when it is missing, does not fit or is asked for; `what` is for
+    /// messages.
     pub(crate) fn lock(
         &self,
         manifest: &Manifest,
         path: &Path,
-        update: Update,
-        allow_older: bool,
+        by: &Locking<'_>,
         access: &Access,
-    ) -> Result<Lockfile, BuildError> {
+        what: &str,
+    ) -> Result<Lockfile, Failure> {
+        let failed = |error: BuildError| Failure::new(what, &error);
+        let reach = self.reach();
+        let source_date_epoch = self.epoch()?;
+        let sandbox = &self.sandbox;
+        let steps =
+            by.programs.map(|programs| lock::Steps { sandbox, programs, reach: &reach, source_date_epoch });
         let request = lock::Request {
             manifest,
             path,
-            update,
-            allow_older,
+            update: by.update,
+            allow_older: by.allow_older,
+            steps,
             network: &access.network,
-            cache: &self.cache()?,
+            cache: &self.cache().map_err(failed)?,
             mirrors: &access.mirrors,
             python_index: access.python_index.as_deref(),
             now: self.now.into(),
             observer: &self.ui,
             progress: &self.ui,
         };
-        lock::lock(&request)
+        lock::lock(&request).map_err(failed)
     }
 
     /// Returns `SOURCE_DATE_EPOCH`.

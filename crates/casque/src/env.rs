@@ -26,24 +26,19 @@ pub(crate) struct Environment {
     pub(crate) proxies: Proxies,
     /// `PIP_INDEX_URL`.
     pub(crate) python_index: Option<String>,
-    /// Variables a step with a network gets: proxies and Python indexes.
+    /// Variables a step with the host's network gets: proxies.
     pub(crate) step_variables: Vec<(String, String)>,
+    /// Variables every step with a network gets: Python indexes.
+    pub(crate) python_variables: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub(crate) source_date_epoch: Option<String>,
 }
 
-/// Passed on to a step with a network: how this place reaches it.
-const STEP_VARIABLES: [&str; 9] = [
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "PIP_INDEX_URL",
-    "PIP_EXTRA_INDEX_URL",
-    "PIP_TRUSTED_HOST",
-];
+/// Passed on to a step with the host's network: how this place reaches it.
+const STEP_VARIABLES: [&str; 6] =
+    ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+/// Passed on to every step with a network: where Python packages are.
+const PYTHON_VARIABLES: [&str; 3] = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST"];
 
 impl Environment {
     /// Reads the process's environment.
@@ -60,6 +55,9 @@ impl Environment {
             https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             except: first(&["no_proxy", "NO_PROXY"]),
         };
+        let those_set = |names: &[&str]| {
+            names.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).collect()
+        };
         Self {
             cache: path("CASQUE_CACHE").unwrap_or_else(|| below("XDG_CACHE_HOME", ".cache")),
             state: path("CASQUE_STATE").unwrap_or_else(|| below("XDG_STATE_HOME", ".local/state")),
@@ -70,10 +68,8 @@ impl Environment {
             auth: path("CASQUE_AUTH"),
             proxies,
             python_index: text("PIP_INDEX_URL"),
-            step_variables: STEP_VARIABLES
-                .iter()
-                .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
-                .collect(),
+            step_variables: those_set(&STEP_VARIABLES),
+            python_variables: those_set(&PYTHON_VARIABLES),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archives;
 use super::python::{self, PythonSet};
+use super::steps::StepRecord;
 use crate::error::{BuildError, LockError};
 use crate::manifest::{Distribution, Manifest, PackagePin};
 
@@ -37,6 +38,9 @@ pub struct Lockfile {
     /// Every package, sorted by name.
     #[serde(default, rename = "package")]
     pub packages: Vec<Pin>,
+    /// What steps download, in the order of the layers.
+    #[serde(default, rename = "step", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<StepRecord>,
 }
 
 /// What a set of packages is for.
@@ -101,6 +105,7 @@ impl Lockfile {
             sets: Vec::new(),
             python: Vec::new(),
             packages: Vec::new(),
+            steps: Vec::new(),
         }
     }
 
@@ -127,10 +132,11 @@ impl Lockfile {
     /// Reads the lock at `path`, which has to be one of `manifest`.
     ///
     /// # Errors
-    /// Those of [`Lockfile::read`] and [`Lockfile::fits`].
+    /// Those of [`Lockfile::read`] and [`Lockfile::fits`]; what a step downloads was never recorded.
     pub fn of(manifest: &Manifest, path: &Path) -> Result<Self, BuildError> {
         let lock = Self::read(path)?;
         lock.fits(manifest, path)?;
+        lock.has_recorded(manifest, path)?;
         Ok(lock)
     }
 

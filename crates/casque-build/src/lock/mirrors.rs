@@ -22,14 +22,24 @@ const SNAPSHOTS: [&str; 2] = ["https://snapshot.debian.org", "https://snapshot.u
 impl Mirrors {
     /// Returns where to ask for what is at `url`.
     pub(super) fn stand_in(&self, url: &str) -> String {
+        let changed = self.pairs().into_iter().find_map(|(address, mirror)| {
+            let rest = url.strip_prefix(&address).filter(|rest| rest.starts_with('/'))?;
+            Some(format!("{mirror}{rest}"))
+        });
+        changed.unwrap_or_else(|| url.to_owned())
+    }
+
+    /// Returns what well-known addresses begin with and what stands in for that.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
         let own = [Distribution::Debian, Distribution::Ubuntu].map(Distribution::address);
         let distribution = own.iter().map(|address| (*address, &self.distribution));
         let snapshots = SNAPSHOTS.iter().map(|address| (*address, &self.snapshot));
-        let changed = distribution.chain(snapshots).find_map(|(address, mirror)| {
-            let rest = url.strip_prefix(address).filter(|rest| rest.starts_with('/'))?;
-            Some(format!("{}{rest}", mirror.as_ref()?.trim_end_matches('/')))
-        });
-        changed.unwrap_or_else(|| url.to_owned())
+        let pairs = distribution.chain(snapshots);
+        pairs
+            .filter_map(|(address, mirror)| {
+                Some((address.to_owned(), mirror.as_ref()?.trim_end_matches('/').to_owned()))
+            })
+            .collect()
     }
 }
 

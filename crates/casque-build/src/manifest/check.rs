@@ -7,7 +7,7 @@ use casque_format::settings::{Kind, environment_name};
 use toml::Spanned;
 
 use super::raw::{LayerStep, ServiceRule, nearest};
-use super::{Manifest, ManifestError, Place};
+use super::{Manifest, ManifestError, Place, StepNetwork};
 use crate::{lock, stop};
 
 const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
@@ -201,7 +201,8 @@ impl Checker<'_> {
                 return self.value(place, "layer.python.venv", &python.venv, "an absolute path");
             }
         }
-        let for_the_step = layer.network || !layer.mount.is_empty() || !layer.with_packages.is_empty();
+        let for_the_step =
+            layer.network != StepNetwork::None || !layer.mount.is_empty() || !layer.with_packages.is_empty();
         if layer.run.is_none() && for_the_step {
             let expected = "`run` beside `mount`, `with-packages` and `network`, which are for the step";
             return self.value(self.place(&layer.name), "layer.name", name, expected);

@@ -1,10 +1,12 @@
 //! The manifest's shape, as serde reads it. Unknown keys are refused everywhere.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use casque_format::settings::Setting;
-use serde::{Deserialize, Serialize};
+use serde::de::{Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use super::error::{ManifestError, Place};
@@ -163,9 +165,57 @@ pub struct LayerStep {
     /// Debian packages that are there for the step only.
     #[serde(default)]
     pub with_packages: Vec<String>,
-    /// The step may reach the network.
+    /// How the step reaches the network.
     #[serde(default)]
-    pub network: bool,
+    pub network: StepNetwork,
+}
+
+/// `network = ...` of a layer: `true`, `false` or `"host"`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepNetwork {
+    /// Not at all.
+    #[default]
+    None,
+    /// Through a proxy that records downloads when locking and replays them when building.
+    Recorded,
+    /// As this host does; nobody knows what it gets there.
+    Host,
+}
+
+impl fmt::Display for StepNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Recorded => "recorded",
+            Self::Host => "this host's",
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for StepNetwork {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl Visitor<'_> for Words {
+            type Value = StepNetwork;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or `\"host\"`")
+            }
+
+            fn visit_bool<E>(self, recorded: bool) -> Result<StepNetwork, E> {
+                Ok(if recorded { StepNetwork::Recorded } else { StepNetwork::None })
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<StepNetwork, E> {
+                match word {
+                    "host" => Ok(StepNetwork::Host),
+                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
 }
 
 /// `python = {...}`.

@@ -55,6 +55,18 @@ fn a_wrong_type_is_shown_with_its_line() {
 }
 
 #[test]
+fn a_network_that_is_none_of_the_three_is_shown_with_its_line() {
+    insta::assert_snapshot!(mistake("[[layer]]\nname = \"a\"\nrun = \"true\"\nnetwork = \"hots\"\n"), @r#"
+    cannot read manifest `casque.toml:11`
+    TOML parse error at line 11, column 11
+       |
+    11 | network = "hots"
+       |           ^^^^^^
+    invalid value: string "hots", expected `true`, `false` or `"host"`
+    "#);
+}
+
+#[test]
 fn an_unknown_service_in_after_is_named_with_the_nearest() {
     insta::assert_snapshot!(mistake("[service.database]\ncommand = [\"db\"]\n[service.web]\ncommand = [\"web\"]\nafter = [\"databse\"]\n"), @r"
     casque.toml:12: service `web` needs `databse`, which this manifest does not define

@@ -8,7 +8,7 @@ use casque_build::manifest::Manifest;
 use casque_build::{BuildError, BuildRequest, Built};
 use clap::Args;
 
-use crate::context::Context;
+use crate::context::{Context, Locking};
 use crate::error::{ExitCode, Failure};
 use crate::ui::megabytes;
 
@@ -65,9 +65,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 
     let path = context.lockfile(&arguments.project, &manifest);
     let access = context.access(arguments.offline, arguments.store.as_deref())?;
+    let programs = context.programs()?;
+    let by = Locking { update: lock::Update::WhenStale, allow_older: false, programs: Some(&programs) };
     let locked = match arguments.locked {
         true => Lockfile::of(&manifest, &path).map_err(failed)?,
-        false => context.lock(&manifest, &path, lock::Update::WhenStale, false, &access).map_err(failed)?,
+        false => context.lock(&manifest, &path, &by, &access, &what)?,
     };
     let output = arguments.output.clone().unwrap_or_else(|| default_output(&manifest));
     let request = BuildRequest {
@@ -77,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         network: &access.network,
         mirrors: &access.mirrors,
         sandbox: &context.sandbox,
-        programs: &context.programs()?,
+        programs: &programs,
         reach: &context.reach(),
         source_date_epoch: context.epoch()?,
         output: &output,
