@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::compress::{CompressError, Compression};
 use crate::control::{Control, ControlError};
+use crate::kept;
 use crate::stanza::Stanza;
 
 /// A control file may have this much at most; the largest in Debian are some hundred kilobytes.
@@ -24,6 +25,8 @@ pub struct Deb {
     /// The other files of the control part.
     pub(crate) members: Vec<ControlFile>,
     data: Member,
+    /// Where the unpacked data part is kept for the next time.
+    kept: Option<PathBuf>,
 }
 
 /// A file that accompanies a package, such as `preinst` or `md5sums`.
@@ -47,6 +50,9 @@ pub enum DebError {
     /// It could not be read; the path is in the message.
     #[error(transparent)]
     Read(io::Error),
+    /// Its unpacked files could not be kept for the next time; the path is in the message.
+    #[error(transparent)]
+    Keep(io::Error),
     /// It is not a package file.
     #[error("`{}` is not a Debian package: {reason}", path.display())]
     Format {
@@ -104,7 +110,12 @@ impl Deb {
         let parsed = Stanza::first(&stanza).ok_or_else(|| format_error(path, "it has no control file"))?;
         let control =
             Control::parse(&parsed).map_err(|source| DebError::Control { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), control, stanza, members: files, data })
+        Ok(Self { path: path.to_owned(), control, stanza, members: files, data, kept: None })
+    }
+
+    /// Keeps the unpacked files at `place` for the next time, or takes them from there.
+    pub fn keeping(self, place: PathBuf) -> Self {
+        Self { kept: Some(place), ..self }
     }
 
     /// Tells whether the package has this maintainer script or other control file.
@@ -118,6 +129,16 @@ impl Deb {
 
     /// Returns the unpacked tar of the package's files.
     pub(crate) fn read_data(&self) -> Result<Vec<u8>, DebError> {
+        let Some(place) = &self.kept else { return self.unpack_data() };
+        if let Some(bytes) = kept::read(place).map_err(DebError::Read)? {
+            return Ok(bytes);
+        }
+        let bytes = self.unpack_data()?;
+        kept::write(place, &bytes).map_err(DebError::Keep)?;
+        Ok(bytes)
+    }
+
+    fn unpack_data(&self) -> Result<Vec<u8>, DebError> {
         let file = File::open(&self.path).map_err(DebError::Read)?;
         let mut bytes = vec![];
         unpacked(file, &self.data, &self.path)?

@@ -10,6 +10,7 @@ mod control;
 mod date;
 mod deb;
 mod files;
+mod kept;
 mod keyring;
 mod order;
 mod pin;
