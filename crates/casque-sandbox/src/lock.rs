@@ -29,9 +29,18 @@ impl FileLock {
 
     /// Waits until nobody else holds the lock, and takes it.
     pub fn acquire(path: &Path) -> Result<Self, Error> {
+        Self::wait(path, FlockOperation::LockExclusive)
+    }
+
+    /// Waits until nobody holds the lock alone, and takes it together with whoever shares it.
+    pub fn share(path: &Path) -> Result<Self, Error> {
+        Self::wait(path, FlockOperation::LockShared)
+    }
+
+    fn wait(path: &Path, operation: FlockOperation) -> Result<Self, Error> {
         let file = open(path)?;
         loop {
-            match flock(&file, FlockOperation::LockExclusive) {
+            match flock(&file, operation) {
                 Err(Errno::INTR) => {}
                 other => {
                     other.doing_to("lock", path)?;
