@@ -196,6 +196,10 @@ impl LayerStore {
         let Measured { out, hasher, size } = layer.finish().map_err(refuse)?;
         let temporary = out.into_inner().map_err(|error| refuse(error.into_error()))?;
         let diff_id = hasher.finish();
+        // Another build, or another stage, made the same: then there is nothing to wait for.
+        if let Some(there) = self.get(&diff_id)?.filter(|there| there.size == size) {
+            return Ok(there);
+        }
         let path = self.directory.join(diff_id.to_string());
         persist(temporary, &path).map_err(refuse)?;
         Ok(LayerFile { path, diff_id, size })
