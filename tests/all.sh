@@ -33,6 +33,7 @@ main() {
     step tests/removed-package.sh
     step tests/scripts.sh
     step tests/failing-step.sh
+    step tests/cache.sh
     step tests/wrong-setting.sh
     step tests/five-commands.sh --engine docker
     step tests/five-commands.sh --engine podman

@@ -15,7 +15,6 @@ use crate::ids::pool;
 use crate::inputs::Inputs;
 use crate::lock::Purpose;
 use crate::manifest::Manifest;
-use crate::shares::Kind;
 use crate::stage::{Parts, Recipe, Stage};
 use crate::trim;
 
@@ -45,7 +44,7 @@ impl Builder<'_> {
                 .with_digest_of("numbers of users", &self.ids()),
             below: &[],
             transient: None,
-            parts: self.parts(Kind::Base),
+            parts: self.shares.of("base"),
             vendor: false,
         };
         self.stage(&recipe, |root| {

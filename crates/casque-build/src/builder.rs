@@ -12,8 +12,8 @@ use crate::inputs::Inputs;
 use crate::lock::Lockfile;
 use crate::manifest::{LayerStep, Manifest};
 use crate::record::Recording;
-use crate::shares::{Kind, Shares};
-use crate::stage::{Parts, Stage};
+use crate::shares::Shares;
+use crate::stage::Stage;
 
 /// The static programs that a build puts into images or sandboxes.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct Builder<'a> {
     pub(crate) shim: Digest,
     /// How many layers each stage may have.
     pub(crate) shares: Shares,
+    /// Says of each stage why it is made or not.
+    pub(crate) explains: bool,
     /// On disk, for what sandboxes see as `/run` and `/tmp`.
     pub(crate) work: &'a Path,
     /// Steps whose downloads are to be recorded; all others replay what the lock has.
@@ -94,11 +96,6 @@ impl Builder<'_> {
     /// Begins the inputs of a stage that programs make: they see the time.
     pub(crate) fn dated(&self) -> Inputs {
         Inputs::default().with("SOURCE_DATE_EPOCH", self.epoch)
-    }
-
-    /// Returns the layers that one stage of this kind may have in this image.
-    pub(crate) fn parts(&self, kind: Kind) -> Parts {
-        Parts::ByOwner { groups: self.shares.groups(kind) }
     }
 
     /// Names what a step set up to run and the manifest does not, with the lines to add.

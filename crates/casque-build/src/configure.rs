@@ -71,7 +71,7 @@ impl Builder<'_> {
             let read = Deb::open(&store.path(&pin.sha256));
             let deb = read.map_err(|source| BuildError::Package { package: pin.name.clone(), source })?;
             check_label(pin, &deb.control)?;
-            debs.push(deb);
+            debs.push(deb.keeping(self.cache.unpacked(&pin.sha256)));
         }
         let controls: Vec<&Control> = debs.iter().map(|deb| &deb.control).collect();
         let mut preinsts = preinst_order(&controls, ARCHITECTURE)?;

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::explain::Reason;
+
 /// One thing that happened, in order.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -15,6 +17,15 @@ pub enum Event {
     Cached {
         /// Its name.
         name: String,
+    },
+    /// Why a layer is made again, or is not; told when asked for.
+    Why {
+        /// Its name.
+        name: String,
+        /// It is made again; otherwise the cache has what these differences make.
+        rebuilt: bool,
+        /// What differs from the last build of this image.
+        reasons: Vec<Reason>,
     },
     /// A part of a layer's work begins.
     Work {

@@ -26,9 +26,9 @@ pub(crate) fn groups(sizes: &BTreeMap<String, u64>, most: usize) -> Vec<Group> {
     let mut big: Vec<(&u64, &String)> =
         sizes.iter().filter(|(_, size)| **size >= BIG).map(|(owner, size)| (size, owner)).collect();
     big.sort_by(|(size, owner), (other_size, other)| (other_size, owner).cmp(&(size, other)));
-    big.truncate(most / 2);
+    big.truncate(most / 3);
     let alone: BTreeSet<&String> = big.iter().map(|(_, owner)| *owner).collect();
-    let buckets = most - most / 2;
+    let buckets = most - most / 3;
     let mut shared: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for owner in sizes.keys().filter(|owner| !alone.contains(owner)) {
         shared.entry(bucket(owner, buckets)).or_default().insert(owner.clone());
@@ -60,9 +60,9 @@ mod tests {
     fn the_biggest_are_alone_and_the_number_of_groups_is_bounded() {
         let mut owners = small(50);
         owners.extend(sizes(&[("glibc", 15 * BIG), ("perl", 2 * BIG), ("gcc", BIG), ("curl", BIG - 1)]));
-        let made = groups(&owners, 5);
+        let made = groups(&owners, 6);
         let names: Vec<&str> = made.iter().map(|group| group.name.as_str()).collect();
-        assert_eq!(names, ["glibc", "perl", "1", "2", "3"]);
+        assert_eq!(names, ["glibc", "perl", "1", "2", "3", "4"]);
         let all: usize = made.iter().map(|group| group.owners.len()).sum();
         assert_eq!(all, owners.len());
         assert_eq!(groups(&owners, 1).len(), 1);

@@ -43,6 +43,8 @@ pub struct BuildRequest<'a> {
     pub source_date_epoch: Option<u64>,
     /// Where the archive goes.
     pub output: &'a Path,
+    /// Say of each layer why it is made again or not.
+    pub explain: bool,
     /// Who watches.
     pub observer: &'a dyn Observer,
     /// Who watches downloads.
@@ -90,7 +92,8 @@ pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
         observer: request.observer,
         epoch: request.source_date_epoch.unwrap_or_else(|| request.lock.newest_release()),
         shim: Digest::of(&fs_err::read(&request.programs.shim).map_err(BuildError::Root)?),
-        shares: Shares::of_manifest(request.manifest)?,
+        shares: Shares::new(request.manifest, request.lock)?,
+        explains: request.explain,
         work: workspace.path(),
         recording: None,
     };

@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | [`manifest`] | reads and checks `casque.toml` |
 //! | [`lock`] | decides and downloads what a build takes from elsewhere |
-//! | `builder`, `stage`, `cache` | make the stages of an image, each once |
-//! | `base`, `packages`, `python`, `copy`, `step`, `plan` | the kinds of stages |
+//! | `builder`, `stage`, `cache`, `prune` | make the stages of an image, each once |
+//! | `inputs`, `explain` | what a stage is made from, and why it is made again |
+//! | `split`, `groups`, `shares`, `layers` | which files of a stage share a layer |
+//! | `base`, `packages`, `python`, `bytecode`, `copy`, `step`, `plan` | the kinds of stages |
 //! | `record`, `wire` | run steps to record what they download, and give them that again |
 //! | `image` | puts their layers together |
 //!
@@ -13,12 +15,14 @@
 
 mod base;
 mod builder;
+mod bytecode;
 mod cache;
 pub mod check;
 mod configure;
 mod copy;
 mod error;
 mod event;
+mod explain;
 mod facts;
 mod front;
 mod groups;
@@ -27,12 +31,14 @@ mod ids;
 mod image;
 mod inputs;
 mod keys;
+mod layers;
 pub mod lock;
 pub mod manifest;
 mod packages;
 mod parallel;
 mod plan;
 mod preseed;
+mod prune;
 mod python;
 mod record;
 mod sandbox;
@@ -54,4 +60,6 @@ pub use builder::{Programs, Reach};
 pub use cache::Cache;
 pub use error::{BuildError, ErrorClass, LockError, MarkMistake, ServiceError};
 pub use event::{Event, Observer};
+pub use explain::Reason;
 pub use image::{BuildRequest, Built, BuiltLayer, build};
+pub use prune::{KindUsage, Prune, Pruned, Usage};

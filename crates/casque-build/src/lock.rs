@@ -19,7 +19,7 @@ pub use mirrors::Mirrors;
 pub use python::PythonSet;
 pub use steps::StepRecord;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, touch};
 use crate::configure::ARCHITECTURE;
 use crate::error::{BuildError, LockError};
 use crate::event::{Event, Observer};
@@ -138,7 +138,8 @@ pub fn fetch_into(
     for url in files.iter_mut().flat_map(|file| &mut file.urls) {
         *url = mirrors.stand_in(url);
     }
-    fetch_all(network, store, &files, PARALLEL, progress).map(drop).map_err(file::superseded)
+    fetch_all(network, store, &files, PARALLEL, progress).map(drop).map_err(file::superseded)?;
+    digests.iter().try_for_each(|digest| touch(&store.path(digest))).map_err(BuildError::Cache)
 }
 
 /// Returns what every Debian system has: what is essential or of the priority `required` (Debian policy 2.5, 3.8).

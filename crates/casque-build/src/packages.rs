@@ -10,7 +10,6 @@ use crate::configure::ARCHITECTURE;
 use crate::error::BuildError;
 use crate::lock::Purpose;
 use crate::manifest::LayerStep;
-use crate::shares::Kind;
 use crate::stage::{Parts, Recipe, Stage};
 
 impl Builder<'_> {
@@ -24,7 +23,7 @@ impl Builder<'_> {
             inputs: self.dated().with_packages(&packages),
             below,
             transient: None,
-            parts: self.parts(Kind::Packages),
+            parts: self.shares.of(&format!("{name}/packages")),
             vendor: false,
         };
         self.stage(&recipe, |root| {

@@ -7,8 +7,6 @@ use casque_python::{PinnedDistribution, Venv};
 use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::manifest::{LayerStep, Python};
-use crate::sandbox::{Access, Confined};
-use crate::shares::Kind;
 use crate::stage::{Recipe, Stage};
 
 /// Where Debian has its Python.
@@ -32,7 +30,7 @@ impl Builder<'_> {
             inputs: self.dated().with_distributions(distributions).with("virtual environment", &python.venv),
             below,
             transient: None,
-            parts: self.parts(Kind::Python),
+            parts: self.shares.of(&format!("{name}/python")),
             vendor: false,
         };
         self.stage(&recipe, |root| {
@@ -46,11 +44,7 @@ impl Builder<'_> {
             // Scripts that call pip in the environment find it there, as after `python3 -m venv`.
             venv.seed()?;
             venv.install(&wheels)?;
-            self.work("compiling them".to_owned());
-            let confined = Confined::new(self, root, Access::None).map_err(BuildError::Root)?;
-            let command = venv.compile_command();
-            let command: Vec<&str> = command.iter().map(String::as_str).collect();
-            confined.run(name, &command)?;
+            self.compile(name, root, &venv)?;
             Ok(None)
         })
     }

@@ -139,7 +139,8 @@ fn run_steps(
         observer: request.observer,
         epoch: steps.source_date_epoch.unwrap_or_else(|| lock.newest_release()),
         shim: Digest::of(&fs_err::read(&steps.programs.shim).map_err(BuildError::Root)?),
-        shares: Shares::of_manifest(request.manifest)?,
+        shares: Shares::new(request.manifest, lock)?,
+        explains: false,
         work: workspace.path(),
         recording: Some(recording),
     };

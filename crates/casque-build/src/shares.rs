@@ -1,78 +1,98 @@
 //! How many layers each stage of an image may have.
 //!
-//! Engines know a limit, and each layer costs them a mount. The shares follow from the manifest alone, so that an
-//! update of a package moves no file to another layer.
+//! Engines know a limit, and each layer costs them a mount. The shares follow from the manifest, and for layers of a few
+//! Python distributions from how many there are: an update of a package moves no file to another layer.
+
+use std::collections::BTreeMap;
 
 use crate::error::BuildError;
+use crate::lock::Lockfile;
 use crate::manifest::Manifest;
+use crate::stage::Parts;
 
 /// The layers of a whole image, at most.
 pub(crate) const MOST_LAYERS: usize = 40;
+/// What an environment has besides its pinned distributions, and its state.
+const IN_EACH_ENVIRONMENT: usize = 3;
 
-/// Stages whose difference is split by owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Base,
-    Packages,
-    Python,
-    /// A vendor's step.
-    Step,
-}
+/// The parts of each stage whose difference is split by owner, by the stage's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shares(BTreeMap<String, Parts>);
 
-/// How many layers a stage of each kind may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shares {
-    /// Layers that are left when each stage has one, for a stage of weight one, times `parts`.
-    spare: usize,
-    parts: usize,
-    /// No layer of the manifest installs anything by itself: its steps do.
-    bare: bool,
+/// A stage that gets a share.
+struct Claim {
+    stage: String,
+    weight: usize,
+    /// More would be of no use.
+    most: usize,
+    /// It may compile sources of Debian packages.
+    generates: bool,
 }
 
 impl Shares {
-    /// Counts the stages of `manifest`.
+    /// Shares out the layers of the image that `manifest` and `lock` describe.
     ///
     /// # Errors
     /// More stages than an image has layers.
-    pub(crate) fn of_manifest(manifest: &Manifest) -> Result<Self, BuildError> {
+    pub(crate) fn new(manifest: &Manifest, lock: &Lockfile) -> Result<Self, BuildError> {
         let layers = &manifest.content.layer;
         let bare = layers.iter().all(|layer| layer.packages.is_empty() && layer.python.is_none());
-        let mut kinds = vec![Kind::Base];
+        let claim = |stage: &str, weight, generates| Claim {
+            stage: stage.to_owned(),
+            weight,
+            most: MOST_LAYERS,
+            generates,
+        };
+        let mut claims = vec![claim("base", 4, false)];
         let mut others = 2; // the programs and the plan
         for layer in layers {
-            kinds.extend((!layer.packages.is_empty()).then_some(Kind::Packages));
-            kinds.extend(layer.python.is_some().then_some(Kind::Python));
-            kinds.extend(layer.run.is_some().then_some(Kind::Step));
+            let name = layer.name.get_ref();
+            if !layer.packages.is_empty() {
+                claims.push(claim(&format!("{name}/packages"), 4, true));
+            }
+            if layer.python.is_some() {
+                let most = lock.distributions(name).len() + IN_EACH_ENVIRONMENT;
+                claims.push(Claim { most, ..claim(&format!("{name}/python"), 3, false) });
+            }
+            if layer.run.is_some() {
+                claims.push(claim(name, if bare { 6 } else { 1 }, true));
+            }
             others += usize::from(!layer.copy.is_empty());
         }
-        Self::new(&kinds, others, bare)
-            .ok_or(BuildError::TooManyLayers { layers: kinds.len() + others, most: MOST_LAYERS })
+        let layers = claims.len() + others;
+        share(claims, others).map(Self).ok_or(BuildError::TooManyLayers { layers, most: MOST_LAYERS })
     }
 
-    fn new(kinds: &[Kind], others: usize, bare: bool) -> Option<Self> {
-        let spare = MOST_LAYERS.checked_sub(kinds.len() + others)?;
-        let parts = kinds.iter().map(|kind| weight(*kind, bare)).sum();
-        Some(Self { spare, parts, bare })
-    }
-
-    /// Returns how many of them are for the owners of files; none means that the stage is one layer.
-    pub(crate) fn groups(&self, kind: Kind) -> usize {
-        // One is for the rest, and where Debian's sources are compiled, one for that.
-        self.of(kind).saturating_sub(if kind == Kind::Python { 1 } else { 2 })
-    }
-
-    /// Returns how many layers one stage of this kind may have.
-    fn of(&self, kind: Kind) -> usize {
-        1 + self.spare * weight(kind, self.bare) / self.parts.max(1)
+    /// Returns the parts of the stage with this name.
+    pub(crate) fn of(&self, stage: &str) -> Parts {
+        self.0.get(stage).copied().unwrap_or(Parts::One)
     }
 }
 
-fn weight(kind: Kind, bare: bool) -> usize {
-    match kind {
-        Kind::Base | Kind::Packages => 4,
-        Kind::Python => 3,
-        Kind::Step if bare => 6,
-        Kind::Step => 1,
+/// Gives each stage one layer, and the rest by weight.
+fn share(claims: Vec<Claim>, others: usize) -> Option<BTreeMap<String, Parts>> {
+    let mut spare = MOST_LAYERS.checked_sub(claims.len() + others)?;
+    let mut shares = BTreeMap::new();
+    let mut open = claims;
+    loop {
+        let weights: usize = open.iter().map(|claim| claim.weight).sum();
+        let fair = |claim: &Claim| 1 + spare * claim.weight / weights.max(1);
+        let Some(modest) = open.iter().position(|claim| fair(claim) > claim.most) else {
+            shares.extend(open.iter().map(|claim| (claim.stage.clone(), parts(claim, fair(claim)))));
+            return Some(shares);
+        };
+        let claim = open.remove(modest);
+        spare -= claim.most - 1;
+        shares.insert(claim.stage.clone(), parts(&claim, claim.most));
+    }
+}
+
+/// One layer is for the rest, and perhaps one for what is generated.
+fn parts(claim: &Claim, layers: usize) -> Parts {
+    let generates = claim.generates && layers > 2;
+    match layers - 1 - usize::from(generates) {
+        0 => Parts::One,
+        groups => Parts::ByOwner { groups, generates },
     }
 }
 
@@ -80,28 +100,50 @@ fn weight(kind: Kind, bare: bool) -> usize {
 mod tests {
     use super::*;
 
+    fn claims(kinds: &[(usize, usize, bool)]) -> Vec<Claim> {
+        let claim = |(index, (weight, most, generates)): (usize, &(usize, usize, bool))| Claim {
+            stage: index.to_string(),
+            weight: *weight,
+            most: *most,
+            generates: *generates,
+        };
+        kinds.iter().enumerate().map(claim).collect()
+    }
+
+    fn layers(parts: Parts) -> usize {
+        match parts {
+            Parts::None => 0,
+            Parts::One => 1,
+            Parts::ByOwner { groups, generates } => groups + 1 + usize::from(generates),
+        }
+    }
+
     #[test]
     fn the_shares_of_any_manifest_fit_into_one_image() {
         for packages in 0..20 {
             for steps in 0..20 {
-                let mut kinds = vec![Kind::Base];
-                kinds.extend(vec![Kind::Packages; packages]);
-                kinds.extend(vec![Kind::Python; packages]);
-                kinds.extend(vec![Kind::Step; steps]);
-                let Some(shares) = Shares::new(&kinds, 3, packages == 0) else {
-                    assert!(kinds.len() + 3 > MOST_LAYERS);
+                let mut kinds = vec![(4, MOST_LAYERS, false)];
+                kinds.extend(vec![(4, MOST_LAYERS, true); packages]);
+                kinds.extend(vec![(3, 4, false); packages]);
+                kinds.extend(vec![(1, MOST_LAYERS, true); steps]);
+                let count = kinds.len() + 3;
+                let Some(shares) = share(claims(&kinds), 3) else {
+                    assert!(count > MOST_LAYERS);
                     continue;
                 };
-                let layers: usize = kinds.iter().map(|kind| shares.of(*kind)).sum();
-                assert!(layers + 3 <= MOST_LAYERS, "{packages} and {steps} make {layers}");
+                assert_eq!(shares.len(), kinds.len());
+                let all: usize = shares.values().map(|parts| layers(*parts)).sum();
+                assert!(all + 3 <= MOST_LAYERS, "{packages} and {steps} make {all}");
             }
         }
     }
 
     #[test]
-    fn a_manifest_with_a_few_stages_splits_them_finely() {
-        let shares = Shares::new(&[Kind::Base, Kind::Packages, Kind::Python, Kind::Step], 2, false).unwrap();
-        let each = [Kind::Base, Kind::Packages, Kind::Python, Kind::Step].map(|kind| shares.of(kind));
-        assert_eq!(each, [12, 12, 9, 3]);
+    fn what_a_small_stage_has_no_use_for_goes_to_the_others() {
+        let kinds = [(4, MOST_LAYERS, false), (4, MOST_LAYERS, true), (3, MOST_LAYERS, false), (3, 4, false)];
+        let shares = share(claims(&kinds), 3).unwrap();
+        let each: Vec<Parts> = shares.into_values().collect();
+        let by_owner = |groups, generates| Parts::ByOwner { groups, generates };
+        assert_eq!(each, [by_owner(10, false), by_owner(9, true), by_owner(8, false), by_owner(3, false)]);
     }
 }

@@ -97,6 +97,13 @@ pub(crate) fn split(root: &Path, changes: &[Change]) -> Result<Split, BuildError
 }
 
 impl Split {
+    /// Counts what was generated as state.
+    pub(crate) fn generates_nothing(&mut self) {
+        let files = std::mem::take(&mut self.generated).files.into_keys();
+        self.state.extend(files.map(Change::Present));
+        self.state.sort_by(|one, other| path_of(one).cmp(path_of(other)));
+    }
+
     fn put(&mut self, path: &Path, owner: Owner, size: u64) {
         let (owned, time) = match owner {
             Owner::Named(name, time) => (self.owners.entry(name).or_default(), time),
@@ -162,7 +169,7 @@ fn judge(
     } else if let Some((name, digest)) = distributions.get(path) {
         let same = matches!(node.kind, Kind::File { .. })
             && match digest {
-                Some(digest) => *digest == digest_of(&root.join(path))?,
+                Some(digest) => *digest == digest_of_file(&root.join(path))?,
                 None => true,
             };
         if same { Owner::Named(name.clone(), Some(FIXED_TIME)) } else { Owner::State }
@@ -187,7 +194,8 @@ fn source_of(path: &Path) -> Option<PathBuf> {
     Some(cache.parent()?.join(format!("{module}.py")))
 }
 
-fn digest_of(path: &Path) -> io::Result<Digest> {
+/// Returns the digest of a file's content.
+pub(crate) fn digest_of_file(path: &Path) -> io::Result<Digest> {
     let mut file = File::open(path)?;
     let mut hasher = Hasher::default();
     io::copy(&mut file, &mut HashWriter(&mut hasher))?;

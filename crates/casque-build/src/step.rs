@@ -18,7 +18,6 @@ use crate::lock::StepRecord;
 use crate::manifest::{LayerStep, StepNetwork};
 use crate::record::Recording;
 use crate::sandbox::{Access, Confined, MANAGERS};
-use crate::shares::Kind;
 use crate::source::{Source, Sources};
 use crate::stage::{Recipe, Stage};
 use crate::trust::Trust;
@@ -72,7 +71,7 @@ impl Builder<'_> {
             inputs: self.step_inputs(layer, run, &mounts, locked),
             below,
             transient: transient.as_ref(),
-            parts: self.parts(Kind::Step),
+            parts: self.shares.of(name),
             vendor: true,
         };
         let step = Step { builder: self, layer, run, mounts: &mounts, purge: transient.is_some() };

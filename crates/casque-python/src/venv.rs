@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::files::InstalledDistribution;
 use crate::install::{install, installed};
 use crate::tree::{Tree, Written, digest_of, in_the_way};
 use crate::wheel::Wheel;
@@ -111,17 +112,50 @@ impl Venv<'_> {
         Tree::new(self.root).settle(&inside, self.epoch)
     }
 
-    /// Returns the command that compiles the libraries, to be run in the root filesystem.
+    /// Returns the command that compiles sources, to be run in the root filesystem. The file at `list` there names them,
+    /// one absolute path in a line, with an empty line after those of each distribution.
     ///
     /// The compiled files name their sources by content, never by time, and are not judged at each start. Files that do
-    /// not compile are left alone, as pip does: libraries ship templates and sources for other versions.
-    pub fn compile_command(&self) -> Vec<String> {
-        const PROGRAM: &str = "import compileall, py_compile, sys\n\
+    /// not compile are left alone, as pip does: libraries ship templates and sources for other versions. Each
+    /// distribution has a process of its own: what the interpreter did before shows in the bits of what it writes.
+    pub fn compile_command(&self, list: &str) -> Vec<String> {
+        const PROGRAM: &str = "import compileall, os, py_compile, sys\n\
             mode = py_compile.PycInvalidationMode.UNCHECKED_HASH\n\
-            compileall.compile_dir(sys.argv[1], maxlevels=100, quiet=2, invalidation_mode=mode)\n";
+            text = open(sys.argv[1], encoding='utf-8', errors='surrogateescape').read()\n\
+            free = len(os.sched_getaffinity(0))\n\
+            failed = False\n\
+            def wait():\n\
+            \u{20}   global free, failed\n\
+            \u{20}   failed = os.wait()[1] != 0 or failed\n\
+            \u{20}   free += 1\n\
+            groups = text.strip('\\n').split('\\n\\n')\n\
+            for group in groups:\n\
+            \u{20}   if free == 0: wait()\n\
+            \u{20}   free -= 1\n\
+            \u{20}   if os.fork() == 0:\n\
+            \u{20}       try:\n\
+            \u{20}           for path in group.splitlines():\n\
+            \u{20}               compileall.compile_file(path, quiet=2, force=True, invalidation_mode=mode)\n\
+            \u{20}           os._exit(0)\n\
+            \u{20}       finally: os._exit(1)\n\
+            count = len(os.sched_getaffinity(0))\n\
+            while free < count: wait()\n\
+            sys.exit(failed)\n";
         let python = format!("{}/bin/python3", self.path);
-        let libraries = format!("{}/lib", self.path);
-        [&python, "-I", "-c", PROGRAM, &libraries].map(str::to_owned).to_vec()
+        [&python, "-I", "-c", PROGRAM, list].map(str::to_owned).to_vec()
+    }
+
+    /// Returns the distributions that are installed in the environment.
+    pub fn installed(&self) -> Result<Vec<InstalledDistribution>, PythonError> {
+        let site = self.site_packages(&self.inside()?);
+        let mut found = Vec::new();
+        for information in installed(&self.root.join(&site))?.into_values() {
+            let record = site.join(information).join("RECORD");
+            if self.root.join(&record).is_file() {
+                found.extend(InstalledDistribution::read(self.root, &record)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Returns the directory of libraries, relative to the root.

@@ -24,6 +24,7 @@ pub(crate) enum Command {
     Lock(commands::lock::Arguments),
     Fetch(commands::fetch::Arguments),
     Build(commands::build::Arguments),
+    Cache(commands::cache::Arguments),
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
     Stop(commands::stop::Arguments),

@@ -60,6 +60,7 @@ fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> 
         Command::Lock(arguments) => commands::lock::run(arguments, context).map(done),
         Command::Fetch(arguments) => commands::fetch::run(arguments, context).map(done),
         Command::Build(arguments) => commands::build::run(arguments, context).map(done),
+        Command::Cache(arguments) => commands::cache::run(arguments, context).map(done),
         Command::Inspect(arguments) => commands::inspect::run(arguments, context).map(done),
         Command::Run(arguments) => commands::run::run(arguments, context),
         Command::Stop(arguments) => commands::stop::run(arguments, context),

@@ -22,7 +22,7 @@ impl Command {
     pub(crate) fn rights(&self) -> Rights {
         match self {
             Self::Build(_) | Self::Run(_) => Rights::Root,
-            Self::Lock(_) | Self::Fetch(_) => Rights::RootWherePossible,
+            Self::Lock(_) | Self::Fetch(_) | Self::Cache(_) => Rights::RootWherePossible,
             // `exec` goes into the namespace of the container that runs.
             Self::Doctor(arguments) if arguments.trial => Rights::Root,
             Self::Doctor(_)

@@ -64,6 +64,14 @@ impl Observer for Ui {
         match event {
             Event::Layer { name } => self.note(&format!("layer {name}")),
             Event::Cached { name } => self.note(&format!("layer {name}: unchanged")),
+            Event::Why { name, rebuilt, reasons } => {
+                self.note(&match (rebuilt, reasons.is_empty()) {
+                    (true, _) => format!("why: layer {name} is made again:"),
+                    (false, true) => format!("why: layer {name} is unchanged"),
+                    (false, false) => format!("why: layer {name} is not the last one, but was made before:"),
+                });
+                reasons.iter().for_each(|reason| self.note(&format!("  - {reason}")));
+            }
             Event::Work { what } => self.note(&format!("  {what}")),
             Event::Output { line } => self.note(&format!("  | {line}")),
             Event::Done { name, bytes, milliseconds } => {

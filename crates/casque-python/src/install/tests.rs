@@ -367,8 +367,30 @@ fn places_that_are_none_are_refused() {
 #[test]
 fn compiling_is_told_by_content_and_never_by_time() {
     let root = Root::new();
-    let command = root.venv().compile_command();
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for (name, source) in [("a.py", "x = 1\n"), ("b.py", "y = 2\n"), ("broken.py", "def\n")] {
+        fs::write(path(name), source).unwrap();
+    }
+    let [a, b, broken] = ["a.py", "b.py", "broken.py"].map(|name| path(name).display().to_string());
+    fs::write(path("list"), format!("{a}\n{broken}\n\n{b}\n\n")).unwrap();
+    let mut command = root.venv().compile_command(path("list").to_str().unwrap());
     assert_eq!(command[0], "/opt/x/venv/bin/python3");
-    assert!(command.iter().any(|word| word.contains("UNCHECKED_HASH")));
-    assert_eq!(command.last().map(String::as_str), Some("/opt/x/venv/lib"));
+    command[0] = "python3".to_owned();
+    let compiled = || {
+        let status = std::process::Command::new(&command[0]).args(&command[1..]).status().unwrap();
+        assert!(status.success());
+        let files = fs::read_dir(path("__pycache__")).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<(PathBuf, Vec<u8>)> =
+            files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let first = compiled();
+    assert_eq!(first.len(), 2);
+    // The second word of a file says how it is judged: 1 is by a hash that nobody checks.
+    assert!(first.iter().all(|(_, bytes)| bytes[4..8] == [1, 0, 0, 0]));
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::open(path("a.py")).unwrap().file().set_modified(old).unwrap();
+    assert_eq!(compiled(), first);
 }

@@ -19,11 +19,15 @@ fn commands() -> String {
     let mut program = Cli::command().term_width(WIDTH);
     program.build();
     let mut text = format!("```text\n{}```\n", trimmed(&program.render_help().to_string()));
-    for command in program.get_subcommands_mut() {
-        let help = trimmed(&command.render_help().to_string());
-        text += &format!("\n### `casque {}`\n\n```text\n{help}```\n", command.get_name());
-    }
+    program.get_subcommands_mut().for_each(|command| describe(command, "casque", &mut text));
     text
+}
+
+fn describe(command: &mut clap::Command, above: &str, text: &mut String) {
+    let name = format!("{above} {}", command.get_name());
+    let help = trimmed(&command.render_help().to_string());
+    *text += &format!("\n### `{name}`\n\n```text\n{help}```\n");
+    command.get_subcommands_mut().for_each(|command| describe(command, &name, text));
 }
 
 /// Removes blanks at the ends of lines, which no editor keeps.

@@ -42,6 +42,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     load: bool,
 
+    /// Say of each layer why it is made again or not
+    #[arg(long)]
+    explain: bool,
+
     /// Print one JSON object per event, and the result as the last one
     #[arg(long)]
     pub(crate) json: bool,
@@ -83,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         reach: &context.reach(),
         source_date_epoch: context.epoch()?,
         output: &output,
+        explain: arguments.explain,
         observer: &context.ui,
         progress: &context.ui,
     };
