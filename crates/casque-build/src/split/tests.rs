@@ -141,6 +141,11 @@ fn busy() -> Stage {
         stage.put(&format!("before/{path}"), content);
     }
     stage.put("after/etc/motd", "ho");
+    // A directory that this stage does not change, and a package's layer makes up.
+    for tree in ["before", "after"] {
+        stage.put(&format!("{tree}/usr/bin/old"), "o");
+        stage.mode(&format!("{tree}/usr/bin"), 0o711);
+    }
     stage.put("after/usr/share/kept", "k");
     stage.package("tool", "1", &[("usr/bin/tool", "t"), ("usr/share/tool/x", "x"), ("usr/lib/changed", "c")]);
     stage.package("python3-y", "1", &[("usr/lib/python3/y.py", "y")]);
