@@ -30,6 +30,8 @@ pub enum Word {
         #[arg(long)]
         json: bool,
     },
+    /// End with 0 if everything is ready
+    Health,
     /// Show the newest log lines
     Logs {
         /// Only of this service

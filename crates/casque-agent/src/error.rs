@@ -85,6 +85,14 @@ pub enum Error {
     /// PID 1 did not answer as agreed.
     #[error("cannot understand the answer of PID 1")]
     Protocol,
+    /// Somebody asked whether all is well, and it is not.
+    #[error("{state}{}", list(.services))]
+    Unwell {
+        /// The state of the whole.
+        state: &'static str,
+        /// The services that are not ready, each with its state.
+        services: Vec<String>,
+    },
     /// PID 1 refuses.
     #[error("{0}")]
     Refused(String),
@@ -166,6 +174,10 @@ impl Error {
 
 fn lines(problems: &[impl ToString]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn list(services: &[String]) -> String {
+    if services.is_empty() { String::new() } else { format!(": {}", services.join(", ")) }
 }
 
 fn suggestion(closest: Option<&str>) -> String {

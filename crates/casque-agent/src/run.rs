@@ -13,7 +13,7 @@ use crate::prepare::{prepare, read_plan};
 use crate::root::Root;
 use crate::serve::serve;
 use crate::ui;
-use crate::words::{logs, program, run_line, service, settings, status};
+use crate::words::{health, logs, program, run_line, service, settings, status};
 
 /// What sysexits(3) calls a usage error.
 const USAGE: u8 = 64;
@@ -47,6 +47,7 @@ fn carry_out(cli: Cli, environment: &Environment) -> Result<String, Error> {
     match cli.word {
         Word::Status { json: false } => status::table(&root, &read_plan(&root)?),
         Word::Status { json: true } => status::json(&root, &read_plan(&root)?),
+        Word::Health => health::run(&root),
         Word::Logs { service, lines } => logs::run(&root, service, lines),
         Word::Restart(of) => service::run(&root, &Request::Restart { service: of.service }),
         Word::Stop(of) => service::run(&root, &Request::Stop { service: of.service }),

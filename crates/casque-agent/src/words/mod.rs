@@ -1,5 +1,6 @@
 //! What the customer types after `docker exec NAME`, one file per word.
 
+pub mod health;
 pub mod logs;
 pub mod program;
 pub mod run_line;

@@ -43,7 +43,7 @@ pub fn json(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
     Ok(text + "\n")
 }
 
-fn snapshot(root: &Root) -> Result<Snapshot, Error> {
+pub(super) fn snapshot(root: &Root) -> Result<Snapshot, Error> {
     match ask(root, &Request::Status)? {
         Reply::Status { snapshot } => Ok(snapshot),
         _ => Err(Error::Protocol),
@@ -63,7 +63,7 @@ fn row(service: &ServiceStatus) -> [String; 6] {
     ]
 }
 
-fn overall(state: Overall) -> &'static str {
+pub(super) fn overall(state: Overall) -> &'static str {
     match state {
         Overall::Starting => "starting",
         Overall::Ready => "ready",
@@ -72,7 +72,7 @@ fn overall(state: Overall) -> &'static str {
     }
 }
 
-fn state(state: ServiceState) -> &'static str {
+pub(super) fn state(state: ServiceState) -> &'static str {
     match state {
         ServiceState::Waiting => "waiting",
         ServiceState::Starting => "starting",

@@ -70,6 +70,21 @@ fn status_is_a_table_or_a_document() {
 }
 
 #[test]
+fn health_is_zero_when_everything_is_ready_and_names_what_is_not() {
+    let (finished, asked) = ask(&["health"], snapshot());
+    assert_eq!(asked, Request::Status);
+    assert_eq!((finished.code, finished.stderr.as_str()), (1, "error: degraded: `mongodb` is backoff\n"));
+    let Reply::Status { mut snapshot } = snapshot() else { unreachable!() };
+    snapshot.state = Overall::Starting;
+    snapshot.services.clear();
+    let (finished, _) = ask(&["health"], Reply::Status { snapshot: snapshot.clone() });
+    assert_eq!((finished.code, finished.stderr.as_str()), (1, "error: starting\n"));
+    snapshot.state = Overall::Ready;
+    let (finished, _) = ask(&["health"], Reply::Status { snapshot });
+    assert_eq!(finished.quiet(), "ready\n");
+}
+
+#[test]
 fn logs_are_printed_as_they_are() {
     let reply = Reply::Logs { lines: vec!["web | one".to_owned(), "web | two".to_owned()] };
     let (finished, asked) = ask(&["logs", "web", "-n", "2"], reply);
@@ -205,7 +220,7 @@ fn an_unknown_word_lists_the_commands() {
         (finished.code, finished.stderr.as_str()),
         (
             64,
-            "error: unknown command `sttus`, did you mean `status`?; commands are: status, logs, restart, stop, start, settings, run-line, help\n"
+            "error: unknown command `sttus`, did you mean `status`?; commands are: status, health, logs, restart, stop, start, settings, run-line, help\n"
         )
     );
     let finished = Instance::new().run(&["status", "--wrong"], &[]);
@@ -218,7 +233,7 @@ fn an_unknown_word_lists_the_commands() {
 fn help_shows_the_customers_words_only() {
     let text = Instance::new().run(&["help"], &[]).quiet();
     assert!(text.starts_with("Look after this product\n"), "{text}");
-    for word in ["status", "logs", "restart", "stop", "start", "settings", "run-line"] {
+    for word in ["status", "health", "logs", "restart", "stop", "start", "settings", "run-line"] {
         assert!(text.contains(&format!("\n  {word} ")), "{word}\n{text}");
     }
     assert!(!text.contains("prepare") && !text.contains("serve ") && !text.contains("--root"), "{text}");
