@@ -8,6 +8,7 @@
 //! | `unpacked` | files of Debian packages by the digest of the package |
 //! | `bytecode` | compiled Python distributions by what they were compiled from |
 //! | `last` | what each stage of each image was made from the last time, to explain the next |
+//! | `outputs` | compressed layers, and what is known of the files that were written |
 //! | `work` | one directory per running build, locked while it runs |
 
 use std::io::{self, Write as _};
@@ -81,7 +82,7 @@ impl Cache {
         take: fn(&Path) -> Result<FileLock, casque_sandbox::Error>,
     ) -> Result<Self, BuildError> {
         let directory = std::path::absolute(directory).map_err(BuildError::Cache)?;
-        for name in ["store", "stages", "unpacked", "bytecode", "last", "work"] {
+        for name in ["store", "stages", "unpacked", "bytecode", "last", "outputs", "work"] {
             fs_err::create_dir_all(directory.join(name)).map_err(BuildError::Cache)?;
         }
         let layers = LayerStore::open(&directory.join("layers"))?;
@@ -108,6 +109,11 @@ impl Cache {
     /// Returns the layer tars.
     pub(crate) fn layers(&self) -> &LayerStore {
         &self.layers
+    }
+
+    /// Returns where outputs leave what makes the next one faster.
+    pub(crate) fn outputs(&self) -> PathBuf {
+        self.directory.join("outputs")
     }
 
     /// Makes a directory for one build's work.

@@ -11,6 +11,7 @@ use casque_fetch::FetchError;
 use casque_format::marks::MarkError;
 use casque_image::archive::ArchiveError as OutputError;
 use casque_image::layer::LayerError;
+use casque_image::read::ReadError;
 use casque_python::PythonError;
 use casque_units::UnitError;
 use thiserror::Error;
@@ -92,6 +93,14 @@ pub enum BuildError {
     /// The archive could not be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// What a thin archive is made against is no image.
+    #[error("cannot make a thin archive against `{}`", path.display())]
+    Older {
+        /// The older archive or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<ReadError>,
+    },
     /// The name and tag of the manifest do not make an image's name.
     #[error(transparent)]
     Name(#[from] casque_image::config::NotAnImageName),
@@ -357,6 +366,10 @@ impl BuildError {
             Self::TooManyLayers { .. } => {
                 Some("join `[[layer]]` tables: one may have packages, Python, copies and a step".to_owned())
             }
+            Self::Older { .. } => {
+                Some("name the archive, or the directory in OCI layout, that was loaded before".to_owned())
+            }
+            Self::Output(error) => hint_of_output(error).map(str::to_owned),
             Self::CommandTaken { .. } => Some("give `[image] command` another name".to_owned()),
             _ => None,
         }
@@ -382,6 +395,13 @@ impl BuildError {
             | Self::TooManyLayers { .. }
             | Self::NoPython { .. } => ErrorClass::Manifest,
             Self::Python(error) => class_of_python(error),
+            Self::Older { source, .. } if source.is_damage() => ErrorClass::Trust,
+            Self::Older { .. } => ErrorClass::Manifest,
+            Self::Output(
+                OutputError::NotALayout { .. }
+                | OutputError::OtherImage { .. }
+                | OutputError::NothingInCommon { .. },
+            ) => ErrorClass::Manifest,
             // An archive vouched for the file, and it is no package.
             Self::Package { .. } | Self::Mislabelled { .. } => ErrorClass::Trust,
             Self::Archive(error) => match &error.reason {
@@ -402,6 +422,19 @@ impl BuildError {
 /// Returns these on lines of their own.
 fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n{line}")).collect()
+}
+
+fn hint_of_output(error: &OutputError) -> Option<&'static str> {
+    match error {
+        OutputError::NotALayout { .. } | OutputError::OtherImage { .. } => {
+            Some("name a new directory, or remove this one")
+        }
+        OutputError::NothingInCommon { .. } => {
+            Some("the lowest layers differ, so it would save nothing: leave out `--thin-against`")
+        }
+        OutputError::DamagedLayer { .. } => Some("remove that file and build again"),
+        _ => None,
+    }
 }
 
 fn hint_of_resolve(error: &ResolveError) -> Option<String> {

@@ -1,24 +1,21 @@
 //! The image as a whole: what its engine is told, and the archive.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use casque_fetch::{Network, Progress};
 use casque_format::digest::Digest;
-use casque_format::paths;
-use casque_image::archive::{Image, ImageLayer, write_archive};
-use casque_image::config::{ImageConfig, ImageName};
+use casque_image::archive::{Image, ImageLayer, Older};
+use casque_image::config::ImageName;
 use casque_sandbox::Sandbox;
 use serde::Serialize;
 
+use crate::about;
 use crate::builder::{Builder, Programs, Reach};
 use crate::cache::Cache;
-use crate::configure::ARCHITECTURE;
 use crate::error::BuildError;
 use crate::event::Observer;
 use crate::lock::{self, Lockfile, Mirrors};
 use crate::manifest::Manifest;
-use crate::shares::Shares;
+use crate::output::{BuiltOutput, Output};
+use crate::shares::{MOST_LAYERS, Shares};
 use crate::stage::Stage;
 
 /// What a build needs.
@@ -41,8 +38,8 @@ pub struct BuildRequest<'a> {
     pub reach: &'a Reach,
     /// `SOURCE_DATE_EPOCH`; none means the newest date of an archive in the lock.
     pub source_date_epoch: Option<u64>,
-    /// Where the archive goes.
-    pub output: &'a Path,
+    /// Where the image goes.
+    pub output: Output<'a>,
     /// Say of each layer why it is made again or not.
     pub explain: bool,
     /// Who watches.
@@ -58,8 +55,10 @@ pub struct Built {
     pub reference: String,
     /// What engines call the image's id.
     pub image_id: String,
-    /// Length of the archive.
+    /// Length of the first output.
     pub size: u64,
+    /// What was written.
+    pub outputs: Vec<BuiltOutput>,
     /// Its layers, lowest first.
     pub layers: Vec<BuiltLayer>,
 }
@@ -80,6 +79,7 @@ pub struct BuiltLayer {
 /// # Errors
 /// Whatever can go wrong; the output is then as it was before.
 pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
+    let older = request.output.older()?;
     lock::fetch(request.lock, request.network, request.cache, request.mirrors, request.progress)?;
     let workspace = request.cache.workspace()?;
     let builder = Builder {
@@ -98,11 +98,16 @@ pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
         recording: None,
     };
     let stages = builder.stages()?;
-    builder.image(&stages, request.output)
+    builder.image(&stages, &request.output, older.as_ref())
 }
 
 impl Builder<'_> {
-    fn image(&self, stages: &[Stage], output: &Path) -> Result<Built, BuildError> {
+    fn image(
+        &self,
+        stages: &[Stage],
+        output: &Output<'_>,
+        older: Option<&Older>,
+    ) -> Result<Built, BuildError> {
         let manifest = self.manifest;
         let name = manifest.content.image.name.get_ref();
         let reference = manifest.reference();
@@ -114,27 +119,15 @@ impl Builder<'_> {
             built.push(BuiltLayer { name: layer.name.clone(), diff_id: file.diff_id, size: file.size });
             layers.push(ImageLayer { file, created_by: layer.created_by.clone() });
         }
-        let names: Vec<ImageName> = vec![reference.parse()?, format!("{name}:latest").parse()?];
-        let written = write_archive(&Image { config: self.config(), layers, names }, output)?;
-        Ok(Built { reference, image_id: written.image_id.oci(), size: written.size, layers: built })
-    }
-
-    fn config(&self) -> ImageConfig {
-        let image = &self.manifest.content.image;
-        let label = |name: &str, value: &str| (format!("org.opencontainers.image.{name}"), value.to_owned());
-        ImageConfig {
-            architecture: ARCHITECTURE.to_owned(),
-            created: self.epoch,
-            entrypoint: vec![paths::INIT.to_owned()],
-            environment: BTreeMap::from([(
-                "PATH".to_owned(),
-                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-            )]),
-            ports: image.expose.clone(),
-            volumes: vec![paths::DATA.to_owned()],
-            labels: BTreeMap::from([label("title", image.name.get_ref()), label("version", &image.version)]),
-            stop_signal: Some("SIGTERM".to_owned()),
-            ..ImageConfig::default()
+        if layers.len() > MOST_LAYERS {
+            return Err(BuildError::TooManyLayers { layers: layers.len(), most: MOST_LAYERS });
         }
+        let names: Vec<ImageName> = vec![reference.parse()?, format!("{name}:latest").parse()?];
+        let (config, annotations) =
+            (about::config(manifest, self.epoch), about::annotations(manifest, self.epoch));
+        let image = Image { config, layers, names, annotations };
+        let (image_id, outputs) = self.write_image(&image, output, older)?;
+        let size = outputs.first().map_or(0, |output| output.size);
+        Ok(Built { reference, image_id, size, outputs, layers: built })
     }
 }

@@ -9,10 +9,12 @@
 //! | `split`, `groups`, `shares`, `layers` | which files of a stage share a layer |
 //! | `base`, `packages`, `python`, `bytecode`, `copy`, `step`, `plan` | the kinds of stages |
 //! | `record`, `wire` | run steps to record what they download, and give them that again |
-//! | `image` | puts their layers together |
+//! | `image`, `about` | puts their layers together, and says what the image is |
+//! | `output` | writes it to where it is asked for |
 //!
 //! It prints nothing and reads neither the environment nor the clock: a program hands these in.
 
+mod about;
 mod base;
 mod builder;
 mod bytecode;
@@ -34,6 +36,7 @@ mod keys;
 mod layers;
 pub mod lock;
 pub mod manifest;
+mod output;
 mod packages;
 mod parallel;
 mod plan;
@@ -62,4 +65,5 @@ pub use error::{BuildError, ErrorClass, LockError, MarkMistake, ServiceError};
 pub use event::{Event, Observer};
 pub use explain::Reason;
 pub use image::{BuildRequest, Built, BuiltLayer, build};
+pub use output::{BuiltOutput, Output, Target};
 pub use prune::{KindUsage, Prune, Pruned, Usage};

@@ -14,7 +14,9 @@ use casque_format::settings::{Kind, Setting};
 
 pub use crate::trim::Keep;
 pub use error::{ManifestError, Place};
-pub use raw::{Distribution, Front, LayerStep, PackagePin, Python, ReadyRule, ServiceRule, StepNetwork};
+pub use raw::{
+    Distribution, Front, HealthcheckRule, LayerStep, PackagePin, Python, ReadyRule, ServiceRule, StepNetwork,
+};
 
 /// A manifest that passed every check that needs no archive and no root filesystem.
 #[derive(Debug, Clone)]

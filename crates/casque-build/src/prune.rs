@@ -77,6 +77,8 @@ const STAGES: &str = "stages";
 const LAYERS: &str = "layers";
 const UNPACKED: &str = "unpacked";
 const BYTECODE: &str = "bytecode";
+/// Compressed layers.
+const COMPRESSED: &str = "compressed";
 
 impl Cache {
     /// Returns what is here.
@@ -86,7 +88,7 @@ impl Cache {
     pub fn usage(&self) -> Result<Usage, BuildError> {
         let entries = self.entries().map_err(BuildError::Cache)?;
         let layers = self.layer_files().map_err(BuildError::Cache)?;
-        let kinds = [DOWNLOADS, UNPACKED, BYTECODE, STAGES, LAYERS].map(|kind| {
+        let kinds = [DOWNLOADS, UNPACKED, BYTECODE, STAGES, LAYERS, COMPRESSED].map(|kind| {
             let of_kind = entries.iter().chain(layers.values()).filter(|entry| entry.kind == kind);
             let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
             KindUsage {
@@ -164,6 +166,9 @@ impl Cache {
             for path in children(&directory(name))? {
                 entries.push(Entry::of(kind, path.clone(), &path)?);
             }
+        }
+        for path in children(&self.outputs())?.into_iter().filter(|path| path.is_file()) {
+            entries.push(Entry::of(COMPRESSED, path.clone(), &path)?);
         }
         Ok(entries)
     }

@@ -1,27 +1,30 @@
-//! Image archives, written: one tar that is docker-archive and OCI layout at once.
+//! Image archives, written: one tar that is docker-archive and OCI layout at once, or a directory in OCI layout.
 //!
 //! `manifest.json` points at the blobs of the OCI layout, so engines of every age read the same
-//! bytes. Nothing in it is compressed: Docker before 23 refuses zstd around or inside an archive,
-//! and plain layers let two releases share what did not change.
+//! bytes. The tar is never compressed, since Docker before 23 refuses zstd around an archive. Neither are its layers
+//! unless that is asked for: plain ones let two releases share what did not change.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufWriter, Read, Write};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use casque_format::digest::{Digest, Hasher};
-use fs_err::File;
-use tempfile::NamedTempFile;
+use casque_format::digest::Digest;
 use thiserror::Error;
 
 use crate::config::{ImageConfig, ImageName};
-use crate::document::{
-    CONFIG_TYPE, ConfigDocument, Descriptor, DockerImage, INDEX_TYPE, Index, LAYER_TYPE, LAYOUT,
-    MANIFEST_TYPE, Manifest, Platform,
-};
-use crate::layer::{LayerFile, persist};
-use crate::node::{Kind, Node};
-use crate::read::Hashed;
-use crate::tar_writer::TarWriter;
+use crate::facts::{Facts, Known};
+use crate::layer::LayerFile;
+
+mod blobs;
+mod directory;
+mod documents;
+mod older;
+mod tar;
+
+use blobs::Blob;
+use documents::Documents;
+pub(crate) use documents::blob_name;
+pub use older::Older;
 
 /// An image about to be written.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct Image {
     pub layers: Vec<ImageLayer>,
     /// Its names, at least one.
     pub names: Vec<ImageName>,
+    /// Facts about its manifest, for registries and their tools.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A layer of an image.
@@ -43,6 +48,18 @@ pub struct ImageLayer {
     pub created_by: String,
 }
 
+/// How layers are written. The image's id and its `diff_ids` are the same with each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Plain tars.
+    #[default]
+    None,
+    /// Read by every engine.
+    Gzip,
+    /// Smaller and faster; Docker before 23 cannot read it.
+    Zstd,
+}
+
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
@@ -50,8 +67,14 @@ pub struct Written {
     pub image_id: Digest,
     /// The digest of its OCI manifest.
     pub manifest: Digest,
-    /// Length of the archive.
+    /// Length of the archive, or of the directory's blobs.
     pub size: u64,
+    /// How many layers were left out.
+    pub left_out: usize,
+    /// How many bytes they would have taken.
+    pub saved: u64,
+    /// It was there already.
+    pub kept: bool,
 }
 
 /// Why an archive could not be written.
@@ -66,6 +89,14 @@ pub enum ArchiveError {
         /// The layer file; once it is removed, a build makes it again.
         path: PathBuf,
     },
+    /// A compressed layer cannot be written, for a full disk for example.
+    #[error("cannot compress a layer into `{}`", path.display())]
+    Compress {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// The archive cannot be written, a full disk for example.
     #[error("cannot write archive `{}`", path.display())]
     Write {
@@ -74,149 +105,95 @@ pub enum ArchiveError {
         /// What happened.
         source: io::Error,
     },
+    /// A directory of something else.
+    #[error("`{}` is there and is no directory in OCI layout", path.display())]
+    NotALayout {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A layout with an image that is not an earlier version of this one.
+    #[error("directory `{}` holds another image, `{image}`", path.display())]
+    OtherImage {
+        /// The directory.
+        path: PathBuf,
+        /// That image.
+        image: String,
+    },
+    /// A thin archive against an image that would spare nothing.
+    #[error("`{}` has no layer that this image begins with", path.display())]
+    NothingInCommon {
+        /// The older archive.
+        path: PathBuf,
+    },
 }
 
-/// Writes `image` to `path`, all of it or nothing.
-pub fn write_archive(image: &Image, path: &Path) -> Result<Written, ArchiveError> {
-    let refuse = |source| ArchiveError::Write { path: path.to_owned(), source };
-    let directory = path.parent().filter(|parent| *parent != Path::new(""));
-    let directory = directory.unwrap_or(Path::new("."));
-    let temporary = NamedTempFile::new_in(directory).map_err(refuse)?;
-    let mut out = BufWriter::with_capacity(1 << 16, temporary);
-    let documents = Documents::new(image);
-    documents.write(image, &mut out).map_err(|failure| match failure {
-        Failure::Write(source) => refuse(source),
-        Failure::Layer(error) => error,
-    })?;
-    let temporary = out.into_inner().map_err(|error| refuse(error.into_error()))?;
-    let size = temporary.as_file().metadata().map_err(refuse)?.len();
-    persist(temporary, path).map_err(refuse)?;
-    Ok(Written { image_id: Digest::of(&documents.config), manifest: Digest::of(&documents.manifest), size })
+/// A directory of the cache with what earlier writings left: compressed layers, and what is known of files.
+///
+/// Several processes may use one; whatever is missing from it is made again.
+#[derive(Debug)]
+pub struct Memory {
+    directory: PathBuf,
+    known: Known,
 }
 
-/// The JSON of an archive, ready to be written.
-struct Documents {
-    config: Vec<u8>,
-    manifest: Vec<u8>,
-    index: Vec<u8>,
-    docker: Vec<u8>,
+impl Memory {
+    /// Opens the memory in `directory`, which is made if it is missing.
+    pub fn open(directory: &Path) -> Result<Self, ArchiveError> {
+        let known = Known::open(directory.join("known")).map_err(ArchiveError::Layer)?;
+        Ok(Self { directory: directory.to_owned(), known })
+    }
+
+    fn compressed(&self, layer: &LayerFile, compression: Compression) -> PathBuf {
+        let end = match compression {
+            Compression::None => "",
+            Compression::Gzip => ".gz",
+            Compression::Zstd => ".zst",
+        };
+        self.directory.join(format!("{}{end}", layer.diff_id))
+    }
+
+    fn remember(&self, name: &str, facts: Facts, digest: Digest) -> Result<(), ArchiveError> {
+        self.known.remember(name, &self.directory, facts, digest).map_err(ArchiveError::Layer)
+    }
+}
+
+/// An image with its layers checked, ready to be written to any number of places.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    image: &'a Image,
+    memory: &'a Memory,
+    blobs: Vec<Blob>,
+    documents: Documents,
     created: u64,
 }
 
-enum Failure {
-    Write(io::Error),
-    Layer(ArchiveError),
-}
-
-impl Documents {
-    fn new(image: &Image) -> Self {
-        let layers: Vec<_> =
-            image.layers.iter().map(|layer| (layer.file.diff_id, layer.created_by.as_str())).collect();
-        let config = json(&ConfigDocument::new(&image.config, &layers));
-        let manifest = json(&Manifest {
-            schema_version: 2,
-            media_type: MANIFEST_TYPE.to_owned(),
-            config: descriptor(CONFIG_TYPE, Digest::of(&config), config.len() as u64),
-            layers: image
-                .layers
-                .iter()
-                .map(|layer| descriptor(LAYER_TYPE, layer.file.diff_id, layer.file.size))
-                .collect(),
-        });
-        let platform = Platform { architecture: image.config.architecture.clone(), os: "linux".to_owned() };
-        let named = |name: &ImageName| Descriptor {
-            platform: Some(platform.clone()),
-            annotations: BTreeMap::from([
-                ("io.containerd.image.name".to_owned(), name.full()),
-                ("org.opencontainers.image.ref.name".to_owned(), name.tag().to_owned()),
-            ]),
-            ..descriptor(MANIFEST_TYPE, Digest::of(&manifest), manifest.len() as u64)
-        };
-        let index = json(&Index {
-            schema_version: 2,
-            media_type: INDEX_TYPE.to_owned(),
-            manifests: image.names.iter().map(named).collect(),
-        });
-        let docker = json(&[DockerImage {
-            config: blob_name(&Digest::of(&config)),
-            repo_tags: Some(image.names.iter().map(ImageName::familiar).collect()),
-            layers: image.layers.iter().map(|layer| blob_name(&layer.file.diff_id)).collect(),
-        }]);
-        Self { config, manifest, index, docker, created: image.config.created }
+impl<'a> Prepared<'a> {
+    /// Checks the layers, compresses them if that is asked for, and leaves out those that `older` begins with as well.
+    pub fn new(
+        image: &'a Image,
+        memory: &'a Memory,
+        compression: Compression,
+        older: Option<&Older>,
+    ) -> Result<Self, ArchiveError> {
+        let blobs = blobs::prepare(image, memory, compression, older)?;
+        let documents = Documents::new(image, &blobs);
+        Ok(Self { image, memory, blobs, documents, created: image.config.created })
     }
 
-    /// Writes what is read first at the front: a reader of the first kilobytes knows the image.
-    fn write(&self, image: &Image, out: impl Write) -> Result<(), Failure> {
-        let mut tar = TarWriter::new(out);
-        for (name, content) in
-            [("oci-layout", LAYOUT.as_bytes()), ("index.json", &self.index), ("manifest.json", &self.docker)]
-        {
-            self.file(&mut tar, name, content.len() as u64, content)?;
-        }
-        for name in ["blobs", "blobs/sha256"] {
-            let node = self.node(Kind::Directory);
-            tar.append(Path::new(name), &node, &mut io::empty()).map_err(Failure::Write)?;
-        }
-        for content in [&self.manifest, &self.config] {
-            let name = blob_name(&Digest::of(content));
-            self.file(&mut tar, &name, content.len() as u64, &content[..])?;
-        }
-        let mut written = BTreeSet::new();
-        for layer in image.layers.iter().map(|layer| &layer.file) {
-            if written.insert(layer.diff_id) {
-                self.layer(&mut tar, layer)?;
-            }
-        }
-        tar.finish().map_err(Failure::Write)?;
-        Ok(())
+    /// Returns what engines call the image's id.
+    pub fn image_id(&self) -> Digest {
+        Digest::of(&self.documents.config)
     }
 
-    fn layer(&self, tar: &mut TarWriter<impl Write>, layer: &LayerFile) -> Result<(), Failure> {
-        let damaged = || Failure::Layer(ArchiveError::DamagedLayer { path: layer.path.clone() });
-        let file = File::open(&layer.path).map_err(|error| Failure::Layer(ArchiveError::Layer(error)))?;
-        let length = file.metadata().map_err(|error| Failure::Layer(ArchiveError::Layer(error)))?.len();
-        if length != layer.size {
-            return Err(damaged());
+    fn written(&self, size: u64, kept: bool) -> Written {
+        let left_out: Vec<&Blob> = self.blobs.iter().filter(|blob| blob.file.is_none()).collect();
+        Written {
+            image_id: self.image_id(),
+            manifest: Digest::of(&self.documents.manifest),
+            size,
+            left_out: left_out.len(),
+            saved: left_out.iter().map(|blob| blob.size).sum(),
+            kept,
         }
-        let mut content = Hashed { inner: file, hasher: Hasher::default() };
-        self.file(tar, &blob_name(&layer.diff_id), layer.size, &mut content)?;
-        if content.hasher.finish() != layer.diff_id {
-            return Err(damaged());
-        }
-        Ok(())
     }
-
-    fn file(
-        &self,
-        tar: &mut TarWriter<impl Write>,
-        name: &str,
-        size: u64,
-        mut content: impl Read,
-    ) -> Result<(), Failure> {
-        let node = self.node(Kind::File { size });
-        tar.append(Path::new(name), &node, &mut content).map_err(Failure::Write)
-    }
-
-    fn node(&self, kind: Kind) -> Node {
-        let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
-        Node { kind, mode, uid: 0, gid: 0, mtime: self.created, xattrs: BTreeMap::new() }
-    }
-}
-
-pub(crate) fn blob_name(digest: &Digest) -> String {
-    format!("blobs/sha256/{digest}")
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest: digest.oci(),
-        size,
-        platform: None,
-        annotations: BTreeMap::new(),
-    }
-}
-
-fn json(document: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(document).expect("the documents are plain text, lists and maps")
 }

@@ -85,6 +85,11 @@ impl ImageName {
         format!("{}/{}:{}", self.domain, self.path, self.tag)
     }
 
+    /// Says whether both name the same repository.
+    pub fn is_version_of(&self, other: &Self) -> bool {
+        self.domain == other.domain && self.path == other.path
+    }
+
     /// Returns the tag alone.
     pub fn tag(&self) -> &str {
         &self.tag

@@ -16,6 +16,13 @@ pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+js
 pub(crate) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 
+/// Annotation: the whole name of an image, which containerd gives it.
+pub(crate) const NAME: &str = "io.containerd.image.name";
+/// Annotation: the tag alone.
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Annotation: so many of the lowest layers are not in this archive, since whoever loads it has them.
+pub(crate) const LEFT_OUT: &str = "casque.left-out";
+
 /// Where a blob is and what it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,6 +63,8 @@ pub(crate) struct Manifest {
     pub(crate) media_type: String,
     pub(crate) config: Descriptor,
     pub(crate) layers: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// One image of Docker's `manifest.json`.

@@ -5,7 +5,7 @@
 //! | [`layer`] | writes a tree, some of its paths, or a difference as a layer, the same bytes each time |
 //! | [`diff`] | names the paths that may differ between two trees |
 //! | [`config`] | what an image says about itself |
-//! | [`archive`] | writes layers as one file that is docker-archive and OCI layout at once |
+//! | [`archive`] | writes layers as one file that is docker-archive and OCI layout at once, or as an OCI directory |
 //! | [`read`] | opens such files, whoever wrote them |
 //! | [`tree`] | the entries of an image, all layers merged, and their contents |
 //! | [`unpack`] | makes a root filesystem of layers |
@@ -15,6 +15,7 @@ pub mod archive;
 pub mod config;
 pub mod diff;
 mod document;
+mod facts;
 pub mod layer;
 mod layer_reader;
 pub mod listing;

@@ -1,15 +1,18 @@
 //! Image archives, read: docker-archive or OCI layout, in a tar or in a directory.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use casque_format::digest::{Digest, Hasher};
 use serde::de::DeserializeOwned;
 
+use crate::archive::Compression;
 use crate::config::ImageConfig;
-use crate::document::{ConfigDocument, Descriptor, DockerImage, Index, MANIFEST_TYPE, Manifest};
+use crate::document::{
+    ConfigDocument, Descriptor, DockerImage, Index, LEFT_OUT, MANIFEST_TYPE, Manifest, NAME, REF_NAME,
+};
 use crate::layer_reader::{LayerEntry, Plain, Stop, stream};
-use crate::source::Source;
+use crate::source::{Section, Source};
 use crate::tree::Tree;
 
 mod error;
@@ -35,11 +38,25 @@ pub struct Archive {
 pub struct ReadLayer {
     /// The digest of its uncompressed bytes.
     pub diff_id: Digest,
-    /// How many bytes it takes in the archive.
+    /// The digest of its bytes as they are in the archive.
+    pub blob: Digest,
+    /// How many bytes it takes in the archive, or would if it were there.
     pub size: u64,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// A thin archive: whoever loads it has this layer.
+    pub left_out: bool,
     /// What made it, where the image tells.
     pub created_by: Option<String>,
     member: String,
+}
+
+/// What a manifest says about the layers of an image.
+#[derive(Debug, Default)]
+struct Described {
+    layers: Vec<Descriptor>,
+    /// So many of the lowest need not be there.
+    left_out: usize,
 }
 
 impl Archive {
@@ -70,48 +87,29 @@ impl Archive {
         // Both layouts name a configuration after its digest: `blobs/sha256/HEX` and `HEX.json`.
         let name = image.config.strip_suffix(".json").unwrap_or(&image.config);
         let expected = name.rsplit('/').next().and_then(|hex| hex.parse::<Digest>().ok());
-        Self::assemble(source, &image.config, expected, image.repo_tags.unwrap_or_default(), image.layers)
+        let described = match source.has("index.json") {
+            // Of an archive that is both, the OCI documents say more; they may be of another image.
+            true => find_oci(&source).map(|found| found.described).unwrap_or_default(),
+            false => Described::default(),
+        };
+        let parts = Parts { names: image.repo_tags.unwrap_or_default(), members: image.layers, described };
+        Self::assemble(source, &image.config, expected, parts)
     }
 
     fn open_oci(source: Source) -> Result<Self, ReadError> {
-        let mut index: Index = parse(&source, "index.json")?;
-        let mut names = Vec::new();
-        let descriptor = loop {
-            let archive = source.path().to_owned();
-            let mut images: Vec<Descriptor> = index.manifests.into_iter().filter(is_usable).collect();
-            images.sort_by(|one, other| one.digest.cmp(&other.digest));
-            for name in images.iter().filter_map(name) {
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
-            }
-            let listed = images.iter().map(|image| name(image).unwrap_or(&image.digest).clone()).collect();
-            images.dedup_by(|one, other| one.digest == other.digest);
-            let [image] = <[Descriptor; 1]>::try_from(images)
-                .map_err(|_| ReadError::Several { archive, images: listed })?;
-            if image.media_type.is_empty()
-                || image.media_type == MANIFEST_TYPE
-                || image.media_type.ends_with("manifest.v2+json")
-            {
-                break image;
-            }
-            let (member, expected) = blob(&source, &image.digest)?;
-            index = parse_checked(&source, &member, expected)?;
-        };
-        let (member, expected) = blob(&source, &descriptor.digest)?;
-        let manifest: Manifest = parse_checked(&source, &member, expected)?;
-        let (config, expected) = blob(&source, &manifest.config.digest)?;
-        let layers: Result<_, ReadError> =
-            manifest.layers.iter().map(|layer| Ok(blob(&source, &layer.digest)?.0)).collect();
-        Self::assemble(source, &config, Some(expected), names, layers?)
+        let found = find_oci(&source)?;
+        let (config, expected) = blob(&source, &found.config.digest)?;
+        let layers = found.described.layers.iter();
+        let members: Result<_, ReadError> = layers.map(|layer| Ok(blob(&source, &layer.digest)?.0)).collect();
+        let parts = Parts { names: found.names, members: members?, described: found.described };
+        Self::assemble(source, &config, Some(expected), parts)
     }
 
     fn assemble(
         source: Source,
         config: &str,
         expected: Option<Digest>,
-        names: Vec<String>,
-        members: Vec<String>,
+        parts: Parts,
     ) -> Result<Self, ReadError> {
         let bytes = source.read(config, DOCUMENT_LIMIT)?;
         let image_id = Digest::of(&bytes);
@@ -120,17 +118,32 @@ impl Archive {
         }
         let document: ConfigDocument = decode(&source, config, &bytes)?;
         let diff_ids = &document.rootfs.diff_ids;
-        if diff_ids.len() != members.len() {
+        if diff_ids.len() != parts.members.len() {
             return Err(damaged(&source, config));
         }
         let mut layers = Vec::new();
-        for ((member, diff_id), created_by) in members.into_iter().zip(diff_ids).zip(document.created_by()) {
+        let described = &parts.described;
+        for (index, (member, diff_id)) in parts.members.into_iter().zip(diff_ids).enumerate() {
             let diff_id = Digest::from_oci(diff_id)
                 .map_err(|error| source.unreadable(config, io::Error::other(error)))?;
-            let size = source.section(&member)?.length();
-            layers.push(ReadLayer { diff_id, size, created_by, member });
+            let descriptor = described.layers.get(index).filter(|layer| member.ends_with(hex(&layer.digest)));
+            let blob = descriptor.and_then(|layer| Digest::from_oci(&layer.digest).ok()).unwrap_or(diff_id);
+            let left_out = index < described.left_out && !source.has(&member);
+            let (size, compression) = match (left_out, descriptor) {
+                (true, Some(layer)) => (layer.size, compression_of(&layer.media_type)),
+                (true, None) => (0, Compression::None),
+                (false, _) => {
+                    let mut section = source.section(&member)?;
+                    let compression = compression(&mut section);
+                    (section.length(), compression.map_err(|error| source.unreadable(&member, error))?)
+                }
+            };
+            layers.push(ReadLayer { diff_id, blob, size, compression, left_out, created_by: None, member });
         }
-        Ok(Self { config: document.to_config(), source, image_id, names, layers })
+        for (layer, created_by) in layers.iter_mut().zip(document.created_by()) {
+            layer.created_by = created_by;
+        }
+        Ok(Self { config: document.to_config(), source, image_id, names: parts.names, layers })
     }
 
     /// Returns what the image says about itself.
@@ -153,7 +166,20 @@ impl Archive {
         &self.layers
     }
 
-    /// Reads everything and compares it with the recorded digests.
+    /// Returns how many layers a thin archive leaves to those who load it.
+    pub fn left_out(&self) -> usize {
+        self.layers.iter().filter(|layer| layer.left_out).count()
+    }
+
+    /// Refuses a thin archive, for what needs every layer.
+    pub(crate) fn require_whole(&self) -> Result<(), ReadError> {
+        match self.left_out() {
+            0 => Ok(()),
+            layers => Err(ReadError::Thin { archive: self.source.path().to_owned(), layers }),
+        }
+    }
+
+    /// Reads everything that is there and compares it with the recorded digests.
     pub fn verify(&self) -> Result<(), ReadError> {
         let mut checked = Vec::new();
         for member in self.source.blobs()? {
@@ -162,7 +188,8 @@ impl Archive {
             self.check(&member, &mut self.source.section(&member)?, expected)?;
             checked.push(expected);
         }
-        for layer in self.layers.iter().filter(|layer| !checked.contains(&layer.diff_id)) {
+        let unchecked = |layer: &&ReadLayer| !layer.left_out && !checked.contains(&layer.diff_id);
+        for layer in self.layers.iter().filter(unchecked) {
             let mut plain = self.plain(layer)?.from(0).map_err(|error| self.unreadable(layer, error))?;
             self.check(&layer.member, &mut plain, layer.diff_id)?;
         }
@@ -171,6 +198,12 @@ impl Archive {
 
     /// Finds every entry of the image, upper layers hiding lower ones, without reading contents.
     pub fn tree(&self) -> Result<Tree<'_>, ReadError> {
+        self.require_whole()?;
+        Tree::new(self)
+    }
+
+    /// Finds every entry of the layers that are there.
+    pub fn tree_of_present(&self) -> Result<Tree<'_>, ReadError> {
         Tree::new(self)
     }
 
@@ -230,7 +263,54 @@ impl Archive {
     }
 }
 
-/// Learns the digest of what is read.
+/// What the documents around a configuration say.
+struct Parts {
+    names: Vec<String>,
+    members: Vec<String>,
+    described: Described,
+}
+
+/// The one usable image of an OCI layout.
+struct FoundOci {
+    names: Vec<String>,
+    config: Descriptor,
+    described: Described,
+}
+
+/// Follows the index of an OCI layout to its image.
+fn find_oci(source: &Source) -> Result<FoundOci, ReadError> {
+    let mut index: Index = parse(source, "index.json")?;
+    let mut names = Vec::new();
+    let descriptor = loop {
+        let archive = source.path().to_owned();
+        let mut images: Vec<Descriptor> = index.manifests.into_iter().filter(is_usable).collect();
+        images.sort_by(|one, other| one.digest.cmp(&other.digest));
+        for name in images.iter().filter_map(name) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        let listed = images.iter().map(|image| name(image).unwrap_or(&image.digest).clone()).collect();
+        images.dedup_by(|one, other| one.digest == other.digest);
+        let [image] = <[Descriptor; 1]>::try_from(images)
+            .map_err(|_| ReadError::Several { archive, images: listed })?;
+        if image.media_type.is_empty()
+            || image.media_type == MANIFEST_TYPE
+            || image.media_type.ends_with("manifest.v2+json")
+        {
+            break image;
+        }
+        let (member, expected) = blob(source, &image.digest)?;
+        index = parse_checked(source, &member, expected)?;
+    };
+    let (member, expected) = blob(source, &descriptor.digest)?;
+    let manifest: Manifest = parse_checked(source, &member, expected)?;
+    let left_out = descriptor.annotations.get(LEFT_OUT).and_then(|count| count.parse().ok()).unwrap_or(0);
+    let described = Described { layers: manifest.layers, left_out };
+    Ok(FoundOci { names, config: manifest.config, described })
+}
+
+/// Learns the digest of what is read or written.
 pub(crate) struct Hashed<R> {
     pub(crate) inner: R,
     pub(crate) hasher: Hasher,
@@ -244,6 +324,18 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(buffer)?;
+        self.hasher.update(&buffer[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 /// Returns whether a manifest could be the image: attestations are not, nor other machines' images.
 fn is_usable(descriptor: &Descriptor) -> bool {
     descriptor
@@ -254,9 +346,32 @@ fn is_usable(descriptor: &Descriptor) -> bool {
 
 fn name(descriptor: &Descriptor) -> Option<&String> {
     let annotations = &descriptor.annotations;
-    annotations
-        .get("io.containerd.image.name")
-        .or_else(|| annotations.get("org.opencontainers.image.ref.name"))
+    annotations.get(NAME).or_else(|| annotations.get(REF_NAME))
+}
+
+/// Returns the digits of a digest in OCI's form.
+fn hex(digest: &str) -> &str {
+    digest.rsplit(':').next().unwrap_or(digest)
+}
+
+/// Finds out how a layer is compressed, by how it begins.
+fn compression(section: &mut Section) -> io::Result<Compression> {
+    let mut magic = Vec::new();
+    section.take(4).read_to_end(&mut magic)?;
+    Ok(match magic[..] {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
+        _ => Compression::None,
+    })
+}
+
+/// Finds out how a layer is compressed that is not there.
+fn compression_of(media_type: &str) -> Compression {
+    match media_type.rsplit(['+', '.']).next() {
+        Some("gzip") => Compression::Gzip,
+        Some("zstd") => Compression::Zstd,
+        _ => Compression::None,
+    }
 }
 
 fn blob(source: &Source, digest: &str) -> Result<(String, Digest), ReadError> {

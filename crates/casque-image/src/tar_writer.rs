@@ -43,6 +43,13 @@ impl<W: Write> TarWriter<W> {
         Ok(())
     }
 
+    /// Begins a regular file and returns where its content goes, after which [`TarWriter::pad`] ends it.
+    pub(crate) fn begin(&mut self, path: &Path, node: &Node) -> io::Result<&mut W> {
+        let Kind::File { size } = node.kind else { return Err(io::ErrorKind::InvalidInput.into()) };
+        self.header(&Header { path, node, type_flag: b'0', link: None, size, device: (0, 0) })?;
+        Ok(&mut self.out)
+    }
+
     /// Adds another name for the file that was added as `target`.
     pub fn append_hard_link(&mut self, path: &Path, node: &Node, target: &Path) -> io::Result<()> {
         let (type_flag, link) = (b'1', Some(target));
@@ -84,7 +91,8 @@ impl<W: Write> TarWriter<W> {
         self.pad(size)
     }
 
-    fn pad(&mut self, size: u64) -> io::Result<()> {
+    /// Fills the last block of a file of this size.
+    pub(crate) fn pad(&mut self, size: u64) -> io::Result<()> {
         let rest = (size % BLOCK as u64) as usize;
         if rest > 0 {
             self.out.write_all(&[0; BLOCK][rest..])?;

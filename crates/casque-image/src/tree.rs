@@ -30,7 +30,7 @@ pub struct TreeEntry {
 impl<'a> Tree<'a> {
     pub(crate) fn new(archive: &'a Archive) -> Result<Self, ReadError> {
         let mut tree = Self { archive, entries: BTreeMap::new() };
-        for (number, layer) in archive.layers().iter().enumerate() {
+        for (number, layer) in archive.layers().iter().enumerate().filter(|(_, layer)| !layer.left_out) {
             let scanned = archive.plain(layer)?.scan(|entry| {
                 tree.apply(number, entry);
                 Ok::<(), Infallible>(())

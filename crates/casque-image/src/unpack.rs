@@ -35,6 +35,7 @@ pub enum UnpackError {
 /// Owners and set-id bits are kept, so the caller is root, perhaps of a user namespace. Device nodes
 /// that may not be made there are left out. After an error, `root` holds something incomplete.
 pub fn unpack(archive: &Archive, root: &Path) -> Result<(), UnpackError> {
+    archive.require_whole()?;
     let mut unpacker = Unpacker { root, written: HashSet::new(), times: BTreeMap::new() };
     for layer in archive.layers() {
         unpacker.written.clear();

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::raw::{LayerStep, ServiceRule, nearest};
 use super::{Manifest, ManifestError, Place, StepNetwork};
-use crate::{lock, stop};
+use crate::{about, lock, stop};
 
 const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
 
@@ -89,6 +89,34 @@ impl Checker<'_> {
                 command,
                 "one word in lower case",
             );
+        }
+        self.facts("image.labels", &image.labels)?;
+        self.facts("image.annotations", &image.annotations)?;
+        self.healthcheck()
+    }
+
+    /// Checks labels or annotations: their names, and that they are not what casque itself says.
+    fn facts(&self, table: &str, facts: &BTreeMap<String, Spanned<String>>) -> Result<(), ManifestError> {
+        let mistake = |name: &str| match about::full_name(name) {
+            None => Some(format!("a name with a dot in it, or one of {}", about::WORDS.join(", "))),
+            Some(full) if about::is_own(&full) => Some("nothing: casque says this itself".to_owned()),
+            Some(_) => None,
+        };
+        let wrong = facts.iter().find_map(|(name, value)| Some((name, value, mistake(name)?)));
+        let Some((name, value, expected)) = wrong else { return Ok(()) };
+        self.value(self.place(value), format!("{table}.{name}"), value.get_ref(), &expected)
+    }
+
+    fn healthcheck(&self) -> Result<(), ManifestError> {
+        let rule = &self.manifest.content.image.healthcheck;
+        let table = || self.table("image");
+        // Docker takes a zero for its own default and refuses what is shorter than a millisecond.
+        let times = [("interval", rule.interval), ("timeout", rule.timeout)];
+        if let Some((key, _)) = times.into_iter().find(|(_, time)| time.milliseconds == 0) {
+            return self.value(table(), format!("image.healthcheck.{key}"), "0ms", "1 ms or more");
+        }
+        if rule.retries == 0 {
+            return self.value(table(), "image.healthcheck.retries", "0", "1 or more");
         }
         Ok(())
     }

@@ -62,6 +62,43 @@ pub struct Image {
     /// What packages bring and would be left out: documentation, translations.
     #[serde(default)]
     pub keep: Vec<Keep>,
+    /// Facts for other programs, in the configuration; a key without a dot is one of OCI's own.
+    #[serde(default)]
+    pub labels: BTreeMap<String, Spanned<String>>,
+    /// Facts for registries, in the OCI manifest, beside the labels that are OCI's own.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, Spanned<String>>,
+    /// How engines ask whether all is well.
+    #[serde(default)]
+    pub healthcheck: HealthcheckRule,
+}
+
+/// `healthcheck = {...}`: the image's own agent is asked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct HealthcheckRule {
+    /// Whether it is asked at all.
+    pub enabled: bool,
+    /// Time between questions.
+    pub interval: Seconds,
+    /// Time for an answer.
+    pub timeout: Seconds,
+    /// Time at the start in which not being ready does not count.
+    pub start_period: Seconds,
+    /// So many bad answers in a row mean unhealthy.
+    pub retries: u32,
+}
+
+impl Default for HealthcheckRule {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Seconds { milliseconds: 30_000 },
+            timeout: Seconds { milliseconds: 5_000 },
+            start_period: Seconds { milliseconds: 120_000 },
+            retries: 3,
+        }
+    }
 }
 
 fn default_tag() -> String {

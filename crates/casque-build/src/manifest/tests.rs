@@ -139,3 +139,16 @@ fn a_pin_names_an_archive_that_is_there_or_a_version() {
     insta::assert_snapshot!(pin("archive = \"backports\""), @"casque.toml:8: `base.pin.archive` is `backports`, expected one of `bookworm`, `bookworm-updates`, `bookworm-security`");
     insta::assert_snapshot!(pin(""), @"casque.toml:8: `base.pin` is `x`, expected `archive`, `version` or both beside `packages`");
 }
+
+#[test]
+fn a_label_that_casque_gives_itself_or_nobody_knows_is_refused() {
+    insta::assert_snapshot!(mistake("[image.labels]\nversion = \"2\"\n"), @"casque.toml:9: `image.labels.version` is `2`, expected nothing: casque says this itself");
+    insta::assert_snapshot!(mistake("[image.annotations]\n\"org.opencontainers.image.created\" = \"now\"\n"), @"casque.toml:9: `image.annotations.org.opencontainers.image.created` is `now`, expected nothing: casque says this itself");
+    insta::assert_snapshot!(mistake("[image.labels]\nlicence = \"MIT\"\n"), @"casque.toml:9: `image.labels.licence` is `MIT`, expected a name with a dot in it, or one of authors, description, documentation, licenses, revision, source, title, url, vendor");
+}
+
+#[test]
+fn a_health_check_that_engines_would_not_take_is_refused() {
+    insta::assert_snapshot!(mistake("[image.healthcheck]\ninterval = \"0s\"\n"), @"casque.toml:1: `image.healthcheck.interval` is `0ms`, expected 1 ms or more");
+    insta::assert_snapshot!(mistake("[image.healthcheck]\nretries = 0\n"), @"casque.toml:1: `image.healthcheck.retries` is `0`, expected 1 or more");
+}

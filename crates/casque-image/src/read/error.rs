@@ -69,6 +69,14 @@ pub enum ReadError {
         /// The limit.
         limit: u64,
     },
+    /// A thin archive, where every layer is needed.
+    #[error("archive `{}` is thin: {layers} of its layers are not in it", archive.display())]
+    Thin {
+        /// The archive.
+        archive: PathBuf,
+        /// How many layers are not there.
+        layers: usize,
+    },
     /// More than one image to choose from.
     #[error("archive `{}` holds {} images ({}), and only archives of one image can be used", archive.display(), images.len(), images.join(", "))]
     Several {
@@ -77,4 +85,11 @@ pub enum ReadError {
         /// Their names.
         images: Vec<String>,
     },
+}
+
+impl ReadError {
+    /// Says whether the archive is not what its digests say, or not all of it is there.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Truncated { .. })
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use casque_image::archive::write_archive;
 use casque_image::config::Healthcheck;
 use casque_image::layer::LayerFile;
 use casque_image::read::Archive;
@@ -37,7 +36,7 @@ fn members(path: &Path) -> Vec<(String, Vec<u8>)> {
 fn an_archive_is_docker_archive_and_oci_layout_at_once() {
     let scratch = Scratch::new();
     let layers = two_layers(&scratch);
-    let written = write_archive(&image(&layers), &scratch.path("image.tar")).unwrap();
+    let written = scratch.write(&image(&layers), &scratch.path("image.tar")).unwrap();
     let members = members(&scratch.path("image.tar"));
     let blob = |digest: &dyn std::fmt::Display| format!("blobs/sha256/{digest}");
     let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
@@ -127,7 +126,7 @@ fn what_is_written_is_read_again() {
         retries: 3,
     });
     let path = scratch.path("image.tar");
-    let written = write_archive(&image, &path).unwrap();
+    let written = scratch.write(&image, &path).unwrap();
     let archive = Archive::open(&path).unwrap();
     assert_eq!(archive.config(), &image.config);
     assert_eq!(archive.image_id(), written.image_id);
@@ -168,7 +167,7 @@ fn the_merged_view_has_exactly_what_unpacking_gives() {
 
 /// Repacks an archive of ours the way `docker save` before version 25 lays it out.
 fn old_docker(scratch: &Scratch, layers: &[LayerFile]) -> std::path::PathBuf {
-    let written = write_archive(&image(layers), &scratch.path("image.tar")).unwrap();
+    let written = scratch.write(&image(layers), &scratch.path("image.tar")).unwrap();
     let members: BTreeMap<_, _> = members(&scratch.path("image.tar")).into_iter().collect();
     let path = scratch.path("old.tar");
     let mut out = tar::Builder::new(fs::File::create(&path).unwrap());
@@ -208,7 +207,7 @@ fn an_archive_of_an_old_docker_is_read() {
 
 /// Makes an OCI directory whose layers are compressed.
 fn oci_directory(scratch: &Scratch, layers: &[LayerFile]) -> std::path::PathBuf {
-    let written = write_archive(&image(layers), &scratch.path("image.tar")).unwrap();
+    let written = scratch.write(&image(layers), &scratch.path("image.tar")).unwrap();
     let root = scratch.path("oci");
     fs::create_dir_all(root.join("blobs/sha256")).unwrap();
     let put = |content: &[u8]| {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use casque_image::archive::{ArchiveError, write_archive};
+use casque_image::archive::ArchiveError;
 use casque_image::read::{Archive, ReadError};
 use casque_image::unpack::{UnpackError, unpack};
 use fs_err as fs;
@@ -114,7 +114,7 @@ fn a_layer_changed_in_the_store_is_not_shipped() {
     bytes[0] = b'b';
     fs::write(&layer.path, bytes).unwrap();
     let path = scratch.path("image.tar");
-    let error = write_archive(&image(std::slice::from_ref(&layer)), &path).unwrap_err();
+    let error = scratch.write(&image(std::slice::from_ref(&layer)), &path).unwrap_err();
     assert!(matches!(error, ArchiveError::DamagedLayer { .. }));
     assert_eq!(
         error.to_string(),
@@ -122,14 +122,14 @@ fn a_layer_changed_in_the_store_is_not_shipped() {
     );
     assert!(!path.exists());
     let rest = fs::read_dir(path.parent().unwrap()).unwrap().count();
-    assert_eq!(rest, 2, "the layers and the tree, no temporary file");
+    assert_eq!(rest, 3, "the layers, the memory and the tree, no temporary file");
 }
 
 #[test]
 fn an_archive_that_cannot_be_written_is_named() {
     let scratch = Scratch::new();
     let path = scratch.path("missing/image.tar");
-    let error = write_archive(&image(&[]), &path).unwrap_err();
+    let error = scratch.write(&image(&[]), &path).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot write archive `{}`", path.display()));
 }
 

@@ -6,5 +6,6 @@ mod archive;
 mod damage;
 mod diff;
 mod layer;
+mod output;
 mod scratch;
 mod unpack;

@@ -1,10 +1,10 @@
 //! A temporary directory with what the tests put into one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use casque_image::archive::{Image, ImageLayer, write_archive};
+use casque_image::archive::{ArchiveError, Compression, Image, ImageLayer, Memory, Prepared, Written};
 use casque_image::config::ImageConfig;
 use casque_image::diff::all_candidates;
 use casque_image::layer::{Diff, LayerFile, LayerOptions, LayerStore};
@@ -56,8 +56,17 @@ impl Scratch {
     /// Writes an image of these layers.
     pub fn archive(&self, layers: &[LayerFile]) -> PathBuf {
         let path = self.path("image.tar");
-        write_archive(&image(layers), &path).unwrap();
+        self.write(&image(layers), &path).unwrap();
         path
+    }
+
+    pub fn memory(&self) -> Memory {
+        Memory::open(&self.path("memory")).unwrap()
+    }
+
+    /// Writes an image as a tar with plain layers.
+    pub fn write(&self, image: &Image, path: &Path) -> Result<Written, ArchiveError> {
+        Prepared::new(image, &self.memory(), Compression::None, None)?.write_tar(path)
     }
 
     /// Unpacks an image of these layers and lists what came out.
@@ -81,6 +90,7 @@ pub fn image(layers: &[LayerFile]) -> Image {
         },
         layers: layers.iter().map(layer).collect(),
         names: vec!["vendor/tool:v1".parse().unwrap(), "vendor/tool:latest".parse().unwrap()],
+        annotations: BTreeMap::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use casque_image::archive::{Image, ImageLayer, write_archive};
+use casque_image::archive::{Compression, Image, ImageLayer, Memory, Prepared};
 use casque_image::config::ImageConfig;
 use casque_image::layer::{LayerOptions, LayerStore};
 use casque_test::{Seen, TestEnv};
@@ -93,8 +93,10 @@ fn write(store: &LayerStore, root: &Path, word: &str, archive: &Path) {
         ..ImageConfig::default()
     };
     let layers = vec![ImageLayer { file, created_by: "test".to_owned() }];
-    let image = Image { config, layers, names: vec!["vendor/fake:v1".parse().unwrap()] };
-    write_archive(&image, archive).unwrap();
+    let names = vec!["vendor/fake:v1".parse().unwrap()];
+    let image = Image { config, layers, names, annotations: BTreeMap::new() };
+    let memory = Memory::open(&archive.with_extension("memory")).unwrap();
+    Prepared::new(&image, &memory, Compression::None, None).unwrap().write_tar(archive).unwrap();
 }
 
 /// Returns the files that a program of this host is linked with.

@@ -7,6 +7,7 @@ mod bad_manifest;
 mod container;
 mod dependencies;
 mod documents;
+mod forms;
 mod full_disk;
 mod logins;
 mod offline;

@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 use casque_build::lock::{self, Lockfile};
 use casque_build::manifest::Manifest;
-use casque_build::{BuildError, BuildRequest, Built};
-use clap::Args;
+use casque_build::{BuildError, BuildRequest, Built, Output, Target};
+use casque_image::archive::Compression;
+use clap::{Args, ValueEnum};
 
 use crate::context::{Context, Locking};
 use crate::error::{ExitCode, Failure};
@@ -18,9 +19,19 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     project: crate::cli::Project,
 
-    /// Write the archive here [default: NAME-TAG.tar in the current directory]
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    /// Write the image here, a tar or a directory in OCI layout; may be given several times [default:
+    /// NAME-TAG.tar in the current directory]
+    #[arg(long, short, value_name = "FILE|oci:DIR", value_parser = target)]
+    output: Vec<Target>,
+
+    /// Compress the layers; the image's id stays the same
+    #[arg(long, value_name = "HOW", value_enum)]
+    compress: Option<Compress>,
+
+    /// Leave out the layers that this image and an older one begin with, a tar or a directory, which whoever loads the
+    /// output has loaded before
+    #[arg(long, value_name = "OLDER")]
+    thin_against: Option<PathBuf>,
 
     /// Build this version in place of the manifest's
     #[arg(long, value_name = "VERSION")]
@@ -51,6 +62,24 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
 }
 
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Compress {
+    /// Every engine reads it
+    Gzip,
+    /// Smaller and faster; Docker reads it from version 23 on
+    Zstd,
+}
+
+/// Takes what `--output` says: `oci:DIR`, or a file.
+fn target(text: &str) -> Result<Target, String> {
+    match text.strip_prefix("oci:") {
+        Some("") => Err("`oci:` needs a directory".to_owned()),
+        Some(directory) => Ok(Target::Directory(directory.into())),
+        None => Ok(Target::Archive(text.into())),
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     // Before there is a second thread: mounts made from here on vanish with this process, however it ends.
     let what = format!("cannot build `{}`", arguments.project.directory.display());
@@ -67,6 +96,21 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     );
     let failed = |error: BuildError| Failure::new(&what, &error);
 
+    let targets = match arguments.output.is_empty() {
+        true => vec![Target::Archive(default_output(&manifest))],
+        false => arguments.output.clone(),
+    };
+    let archive = targets.iter().find(|target| matches!(target, Target::Archive(_))).map(Target::path);
+    if arguments.load && archive.is_none() {
+        let cause = "engines load a tar, and every `--output` is a directory";
+        return Err(Failure::usage(&what, cause, Some("give `--output FILE` as well".to_owned())));
+    }
+    let compression = match arguments.compress {
+        None => Compression::None,
+        Some(Compress::Gzip) => Compression::Gzip,
+        Some(Compress::Zstd) => Compression::Zstd,
+    };
+    let thin_against = arguments.thin_against.as_deref();
     let path = context.lockfile(&arguments.project, &manifest);
     let access = context.access(arguments.offline, arguments.store.as_deref())?;
     let programs = context.programs()?;
@@ -75,7 +119,6 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         true => Lockfile::of(&manifest, &path).map_err(failed)?,
         false => context.lock(&manifest, &path, &by, &access, &what)?,
     };
-    let output = arguments.output.clone().unwrap_or_else(|| default_output(&manifest));
     let request = BuildRequest {
         manifest: &manifest,
         lock: &locked,
@@ -86,16 +129,16 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         programs: &programs,
         reach: &context.reach(),
         source_date_epoch: context.epoch()?,
-        output: &output,
+        output: Output { targets: &targets, compression, thin_against },
         explain: arguments.explain,
         observer: &context.ui,
         progress: &context.ui,
     };
     let built = casque_build::build(&request).map_err(failed)?;
-    if arguments.load {
-        load(&output)?;
+    if let Some(archive) = archive.filter(|_| arguments.load) {
+        load(archive)?;
     }
-    report(&built, &output, arguments.json, context);
+    report(&built, arguments, context);
     Ok(())
 }
 
@@ -105,12 +148,25 @@ fn default_output(manifest: &Manifest) -> PathBuf {
     PathBuf::from(format!("{last}-{}.tar", manifest.tag()))
 }
 
-fn report(built: &Built, output: &Path, json: bool, context: &Context) {
-    if json {
+fn report(built: &Built, arguments: &Arguments, context: &Context) {
+    if arguments.json {
         context.ui.line(&serde_json::to_string(built).expect("a result is plain data"));
         return;
     }
-    context.ui.note(&format!("{}: {}, {}", output.display(), built.reference, megabytes(built.size)));
+    for output in &built.outputs {
+        let (path, size) = (output.path.display(), megabytes(output.size));
+        let unchanged = if output.unchanged { ", unchanged" } else { "" };
+        context.ui.note(&format!("{path}: {}, {size}{unchanged}", built.reference));
+    }
+    let thin = built.outputs.first().filter(|output| output.left_out > 0);
+    if let (Some(output), Some(older)) = (thin, &arguments.thin_against) {
+        let (count, saved) = (output.left_out, megabytes(output.saved));
+        let plural = if count == 1 { "" } else { "s" };
+        context.ui.note(&format!(
+            "  thin: {count} layer{plural}, {saved}, left out; it loads where `{}` was loaded and still is",
+            older.display()
+        ));
+    }
     context.ui.line(&built.image_id);
 }
 

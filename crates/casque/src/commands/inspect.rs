@@ -1,9 +1,11 @@
 //! `casque inspect`: what is in an image, without an engine.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use casque_format::image::ImagePlan;
 use casque_format::paths;
+use casque_image::archive::Compression;
 use casque_image::read::{Archive, ReadError};
 use clap::Args;
 use serde::Serialize;
@@ -11,6 +13,9 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::{ExitCode, Failure};
 use crate::ui::megabytes;
+
+/// The version of what `--json` prints.
+const VERSION: u32 = 1;
 
 /// More than any run plan or dpkg database has.
 const LARGEST: u64 = 256 << 20;
@@ -30,11 +35,14 @@ pub(crate) struct Arguments {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Contents {
+    version: u32,
     names: Vec<String>,
     image_id: String,
+    labels: BTreeMap<String, String>,
     layers: Vec<Layer>,
+    /// Of a thin archive: those that the layers which are there tell of.
     packages: Vec<Package>,
-    /// None when casque did not build the image.
+    /// None when casque did not build the image, or a thin archive leaves it out.
     plan: Option<ImagePlan>,
 }
 
@@ -42,7 +50,13 @@ struct Contents {
 struct Layer {
     created_by: String,
     diff_id: String,
+    /// The digest of its bytes as they are in the archive.
+    blob: String,
     size: u64,
+    /// `gzip` or `zstd`; none means plain.
+    compression: Option<&'static str>,
+    /// Whoever loads the archive has it.
+    left_out: bool,
 }
 
 #[derive(Serialize)]
@@ -54,8 +68,7 @@ struct Package {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let contents = read(&arguments.image).map_err(|error| {
         let what = format!("cannot inspect `{}`", arguments.image.display());
-        let damaged = matches!(error, ReadError::Damaged { .. } | ReadError::Truncated { .. });
-        let code = if damaged { ExitCode::Trust } else { ExitCode::Manifest };
+        let code = if error.is_damage() { ExitCode::Trust } else { ExitCode::Manifest };
         Failure::new(what, &error).judged(code, None)
     })?;
     if arguments.json {
@@ -68,15 +81,24 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 
 fn read(path: &Path) -> Result<Contents, ReadError> {
     let archive = Archive::open(path)?;
-    let tree = archive.tree()?;
+    let tree = archive.tree_of_present()?;
     let status = tree.read(Path::new("var/lib/dpkg/status"), LARGEST)?.unwrap_or_default();
     let plan = tree.read(Path::new(paths::IMAGE_PLAN.trim_start_matches('/')), LARGEST)?;
     let layer = |layer: &casque_image::read::ReadLayer| Layer {
         created_by: layer.created_by.clone().unwrap_or_default(),
         diff_id: layer.diff_id.oci(),
+        blob: layer.blob.oci(),
         size: layer.size,
+        compression: match layer.compression {
+            Compression::None => None,
+            Compression::Gzip => Some("gzip"),
+            Compression::Zstd => Some("zstd"),
+        },
+        left_out: layer.left_out,
     };
     Ok(Contents {
+        version: VERSION,
+        labels: archive.config().labels.clone(),
         names: archive.names().to_vec(),
         image_id: archive.image_id().oci(),
         layers: archive.layers().iter().map(layer).collect(),
@@ -104,10 +126,27 @@ fn packages(status: &str) -> Vec<Package> {
 impl Contents {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{}  {}", self.names.join(" "), self.image_id), String::new()];
+        let left_out: Vec<&Layer> = self.layers.iter().filter(|layer| layer.left_out).collect();
+        if !left_out.is_empty() {
+            let bytes = left_out.iter().map(|layer| layer.size).sum();
+            lines.push(format!(
+                "thin: {} of {} layers, {}, are not here; it loads where they are",
+                left_out.len(),
+                self.layers.len(),
+                megabytes(bytes)
+            ));
+        }
         lines.push(format!("layers: {}", self.layers.len()));
         for layer in &self.layers {
             let digest = layer.diff_id.trim_start_matches("sha256:");
-            lines.push(format!("  {:.12}  {:>9}  {}", digest, megabytes(layer.size), layer.created_by));
+            let left_out = if layer.left_out { "not here  " } else { "" };
+            let compression = layer.compression.map(|name| format!("{name}  ")).unwrap_or_default();
+            let size = megabytes(layer.size);
+            lines.push(format!("  {digest:.12}  {size:>9}  {left_out}{compression}{}", layer.created_by));
+        }
+        if !self.labels.is_empty() {
+            lines.extend([String::new(), format!("labels: {}", self.labels.len())]);
+            lines.extend(self.labels.iter().map(|(name, value)| format!("  {name} = {value}")));
         }
         if let Some(plan) = &self.plan {
             lines.extend([String::new(), format!("services: {}", plan.services.len())]);

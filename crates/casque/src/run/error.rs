@@ -90,10 +90,9 @@ impl RunError {
 
     /// Tells whether the image is not what its digests say.
     pub(crate) fn is_damage(&self) -> bool {
-        use casque_image::read::ReadError;
         use casque_image::unpack::UnpackError;
         let (Self::Image(error) | Self::Unpack(UnpackError::Archive(error))) = self else { return false };
-        matches!(error, ReadError::Damaged { .. })
+        error.is_damage()
     }
 
     /// Tells whether a command could not be run because there is no such file.
