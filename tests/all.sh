@@ -35,6 +35,7 @@ main() {
     step tests/failing-step.sh
     step tests/cache.sh
     step tests/wrong-setting.sh
+    step tests/engines.sh
     step tests/five-commands.sh --engine docker
     step tests/five-commands.sh --engine podman
     step tests/five-commands.sh --engine none

@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 
 make --no-print-directory build
 tests/ordinary-user.sh --full
+tests/engines.sh --all
 printf '\npassed: the long tests\n'
