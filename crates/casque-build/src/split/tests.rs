@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
-use casque_image::archive::{Image, ImageLayer, write_archive};
+use casque_image::archive::{Compression, Image, ImageLayer, Memory, Prepared};
 use casque_image::config::ImageConfig;
 use casque_image::diff::{all_candidates, differences};
 use casque_image::layer::{Diff, LayerOptions, LayerStore};
@@ -118,9 +118,11 @@ impl Stage {
             config: ImageConfig { architecture: "amd64".to_owned(), ..ImageConfig::default() },
             layers: files.map(|file| ImageLayer { file, created_by: String::new() }).collect(),
             names: vec!["a:b".parse().unwrap()],
+            annotations: BTreeMap::new(),
         };
         let path = self.directory.path().join("image.tar");
-        write_archive(&image, &path).unwrap();
+        let memory = Memory::open(&self.directory.path().join("memory")).unwrap();
+        Prepared::new(&image, &memory, Compression::None, None).unwrap().write_tar(&path).unwrap();
         let root = TempDir::new_in(self.directory.path()).unwrap();
         unpack(&Archive::open(&path).unwrap(), root.path()).unwrap();
         listing::of_tree(root.path(), &LayerOptions::default()).unwrap()
