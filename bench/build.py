@@ -19,7 +19,7 @@ CASES = ["cold", "unchanged", "one file changed"]
 # Part of every page, and of nothing that is installed: what a vendor changes between two releases.
 CHANGED = "backend/templates/base.html"
 # What casque keeps of downloads; the rest of its cache is what building made.
-DOWNLOADS = ["store", "apt", "pip"]
+DOWNLOADS = ["store"]
 
 
 def busy_seconds():
