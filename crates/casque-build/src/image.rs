@@ -2,6 +2,7 @@
 
 use casque_fetch::{Network, Progress};
 use casque_format::digest::Digest;
+use casque_format::paths;
 use casque_image::archive::{Image, ImageLayer, Older};
 use casque_image::config::ImageName;
 use casque_sandbox::Sandbox;
@@ -61,6 +62,9 @@ pub struct Built {
     pub outputs: Vec<BuiltOutput>,
     /// Its layers, lowest first.
     pub layers: Vec<BuiltLayer>,
+    /// Its bill of materials, as it is in the image.
+    #[serde(skip)]
+    pub bill: Vec<u8>,
 }
 
 /// One layer of what was built.
@@ -126,8 +130,11 @@ impl Builder<'_> {
         let (config, annotations) =
             (about::config(manifest, self.epoch), about::annotations(manifest, self.epoch));
         let image = Image { config, layers, names, annotations };
+        let plan = stages.last().expect("an image has stages");
+        let bill = plan.trees[0].join(paths::BILL.trim_start_matches('/'));
+        let bill = fs_err::read(bill).map_err(BuildError::Cache)?;
         let (image_id, outputs) = self.write_image(&image, output, older)?;
         let size = outputs.first().map_or(0, |output| output.size);
-        Ok(Built { reference, image_id, size, outputs, layers: built })
+        Ok(Built { reference, image_id, size, outputs, layers: built, bill })
     }
 }

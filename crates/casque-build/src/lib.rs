@@ -9,6 +9,7 @@
 //! | `split`, `groups`, `shares`, `layers` | which files of a stage share a layer |
 //! | `base`, `packages`, `python`, `bytecode`, `copy`, `step`, `plan` | the kinds of stages |
 //! | `record`, `wire` | run steps to record what they download, and give them that again |
+//! | `sbom` | says what is in the image |
 //! | `image`, `about` | puts their layers together, and says what the image is |
 //! | `output` | writes it to where it is asked for |
 //!
@@ -45,6 +46,7 @@ mod prune;
 mod python;
 mod record;
 mod sandbox;
+mod sbom;
 mod scrub;
 mod services;
 mod shares;

@@ -1,6 +1,7 @@
 //! The last layer: the run plan, the templates, the front's includes and the customer's command.
 
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -14,9 +15,9 @@ use crate::error::{BuildError, ServiceError};
 use crate::event::Event;
 use crate::identity::Accounts;
 use crate::inputs::Inputs;
-use crate::manifest::Manifest;
+use crate::manifest::{LayerStep, Manifest, StepNetwork};
 use crate::stage::{Parts, Recipe, Stage};
-use crate::{front, services, template};
+use crate::{front, sbom, services, template};
 
 /// The status path of a product without a front.
 const STATUS_PATH: &str = "/status";
@@ -49,6 +50,7 @@ impl Builder<'_> {
                 fs_err::set_permissions(data, Permissions::from_mode(0o775))
             };
             write().map_err(BuildError::Root)?;
+            self.write_bill(below, root).map_err(BuildError::Root)?;
             Ok(None)
         })
     }
@@ -58,8 +60,43 @@ impl Builder<'_> {
         let text = fs_err::read_to_string(&self.manifest.path).map_err(BuildError::Root)?;
         Ok(Inputs::default()
             .with_digest_of("manifest", &text)
+            .with_digest_of("lock", &self.lock)
             .with("tag", self.manifest.tag())
             .with("version", &self.manifest.content.image.version))
+    }
+
+    /// Writes the bill of materials, last, so that it is of what ships.
+    fn write_bill(&self, below: &[Stage], root: &Path) -> io::Result<()> {
+        let manifest = self.manifest;
+        let stages = below.iter().map(|stage| sbom::Written {
+            name: &stage.record.name,
+            tree: &stage.trees[0],
+            vendor: stage.record.vendor,
+            comment: comment(&manifest.content.layer, &stage.record.name),
+            downloads: self.downloads(&stage.record.name),
+        });
+        let distributions = self.lock.python.iter().flat_map(|set| &set.distributions);
+        let document = sbom::document(&sbom::Facts {
+            reference: &manifest.reference(),
+            version: &manifest.content.image.version,
+            epoch: self.epoch,
+            root,
+            pins: &self.lock.packages,
+            distributions: distributions.collect(),
+            stages: stages.collect(),
+        })?;
+        let text = serde_json::to_vec(&document).expect("a document is plain data");
+        fs_err::write(root.join(paths::BILL.trim_start_matches('/')), text)
+    }
+
+    /// Returns the files that the step of a layer takes from the network.
+    fn downloads(&self, layer: &str) -> Vec<sbom::Download<'_>> {
+        let fetches = self.lock.step(layer).into_iter().flat_map(|step| &step.fetches);
+        let files = fetches.filter_map(|fetch| {
+            let (url, size) = (fetch.url.as_str(), fetch.size);
+            fetch.sha256.filter(|_| size > 0).map(|sha256| sbom::Download { url, size, sha256 })
+        });
+        files.collect()
     }
 
     fn image_plan(&self, below: &[Stage], root: &Path) -> Result<ImagePlan, BuildError> {
@@ -106,6 +143,20 @@ impl Builder<'_> {
         }
         Ok(plan)
     }
+}
+
+/// Says what made a stage of the vendor's files: `name` is a layer's, with `/copy` after it for what it copies.
+fn comment(layers: &[LayerStep], name: &str) -> String {
+    let Some(layer) = layers.iter().find(|layer| layer.name.get_ref() == name) else {
+        return "files of the project".to_owned();
+    };
+    let run = layer.run.as_deref().unwrap_or_default();
+    let network = match layer.network {
+        StepNetwork::None => "it had no network",
+        StepNetwork::Recorded => "it had a network, and what it took from there is listed",
+        StepNetwork::Host => "it had this host's network, and nobody knows what it took from there",
+    };
+    format!("what `{run}` left; {network}")
 }
 
 fn data_directories(manifest: &Manifest, accounts: &Accounts) -> Result<Vec<DataDirectory>, ServiceError> {

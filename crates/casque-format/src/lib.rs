@@ -9,6 +9,7 @@
 //! | [`stamp::Stamp`] | `casque-agent prepare` | `casque-agent prepare` | [`paths::STAMP`] |
 //! | [`shim::Report`] | `casque-shim` | `casque build` | the step's state directory |
 //! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
+//! | [`spdx::Document`] | `casque build` | `casque inspect`, scanners | [`paths::BILL`] |
 //! | [`doctor::Examination`] | `casque doctor --json` | whoever sets up a machine | stdout |
 
 pub mod control;
@@ -21,5 +22,6 @@ pub mod paths;
 pub mod run;
 pub mod settings;
 pub mod shim;
+pub mod spdx;
 pub mod stamp;
 pub mod status;

@@ -6,6 +6,8 @@ pub const INIT: &str = "/usr/lib/casque/init";
 pub const AGENT: &str = "/usr/lib/casque/agent";
 /// The checked plan that the build wrote.
 pub const IMAGE_PLAN: &str = "/usr/lib/casque/plan.json";
+/// The bill of materials, SPDX 2.3 as JSON.
+pub const BILL: &str = "/usr/lib/casque/sbom.spdx.json";
 /// Marked files of the image, under their own absolute path.
 pub const TEMPLATES: &str = "/usr/lib/casque/templates";
 /// Everything that is made anew at each start.
