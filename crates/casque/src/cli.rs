@@ -26,6 +26,7 @@ pub(crate) enum Command {
     Build(commands::build::Arguments),
     Cache(commands::cache::Arguments),
     Inspect(commands::inspect::Arguments),
+    Sbom(commands::sbom::Arguments),
     Run(commands::run::Arguments),
     Stop(commands::stop::Arguments),
     Exec(commands::exec::Arguments),

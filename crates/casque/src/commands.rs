@@ -10,4 +10,5 @@ pub(crate) mod inspect;
 pub(crate) mod lock;
 pub(crate) mod logs;
 pub(crate) mod run;
+pub(crate) mod sbom;
 pub(crate) mod stop;

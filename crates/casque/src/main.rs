@@ -6,6 +6,7 @@ mod context;
 mod doctor;
 mod env;
 mod error;
+mod licences;
 mod rights;
 mod run;
 mod ui;
@@ -62,6 +63,7 @@ fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> 
         Command::Build(arguments) => commands::build::run(arguments, context).map(done),
         Command::Cache(arguments) => commands::cache::run(arguments, context).map(done),
         Command::Inspect(arguments) => commands::inspect::run(arguments, context).map(done),
+        Command::Sbom(arguments) => commands::sbom::run(arguments, context).map(done),
         Command::Run(arguments) => commands::run::run(arguments, context),
         Command::Stop(arguments) => commands::stop::run(arguments, context),
         Command::Exec(arguments) => commands::exec::run(arguments, context),

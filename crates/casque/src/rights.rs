@@ -28,6 +28,7 @@ impl Command {
             Self::Doctor(_)
             | Self::Check(_)
             | Self::Inspect(_)
+            | Self::Sbom(_)
             | Self::Stop(_)
             | Self::Exec(_)
             | Self::Logs(_) => Rights::Own,

@@ -1,5 +1,8 @@
 //! `casque build`: from a manifest to an archive.
 
+use std::fs::Permissions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -48,6 +51,10 @@ pub(crate) struct Arguments {
     /// Take what is in this directory from there, and only read it [default: $CASQUE_STORE]
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+
+    /// Write no bill of materials beside each output; the one in the image stays
+    #[arg(long)]
+    no_sbom: bool,
 
     /// Hand the archive to the Docker or Podman engine of this host
     #[arg(long)]
@@ -135,11 +142,32 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         progress: &context.ui,
     };
     let built = casque_build::build(&request).map_err(failed)?;
+    if !arguments.no_sbom {
+        for output in &built.outputs {
+            write_bill(&built.bill, &output.path)
+                .map_err(|error| Failure::new(&what, &error).judged(ExitCode::Disk, None))?;
+        }
+    }
     if let Some(archive) = archive.filter(|_| arguments.load) {
         load(archive)?;
     }
     report(&built, arguments, context);
     Ok(())
+}
+
+/// Writes the bill of materials beside an output: `NAME.spdx.json` for `NAME.tar`, or the directory `NAME`.
+fn write_bill(bill: &[u8], archive: &Path) -> io::Result<()> {
+    let place = bill_place(archive);
+    let directory = place.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bill)?;
+    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    file.persist(place).map(drop).map_err(|error| error.error)
+}
+
+fn bill_place(archive: &Path) -> PathBuf {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    archive.with_file_name(format!("{}.spdx.json", name.strip_suffix(".tar").unwrap_or(&name)))
 }
 
 fn default_output(manifest: &Manifest) -> PathBuf {
@@ -194,11 +222,24 @@ fn load(archive: &Path) -> Result<(), Failure> {
         ));
     };
     // Its own report of what it loaded is chatter beside our digest.
-    let status =
-        Command::new(engine).arg("load").arg("--input").arg(archive).stdout(std::io::stderr()).status();
+    let status = Command::new(engine).arg("load").arg("--input").arg(archive).stdout(io::stderr()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::usage(what, format!("`{engine} load` ended with {status}"), None)),
         Err(error) => Err(Failure::new(what, &error).judged(ExitCode::Unexpected, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bill_of_materials_lies_beside_the_archive_under_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        write_bill(b"{}", &directory.path().join("backend-v43.4.4.tar")).unwrap();
+        let place = directory.path().join("backend-v43.4.4.spdx.json");
+        assert_eq!(fs_err::read(place).unwrap(), b"{}");
+        assert_eq!(bill_place(Path::new("image")), Path::new("image.spdx.json"));
     }
 }

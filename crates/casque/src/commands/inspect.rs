@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use casque_format::image::ImagePlan;
 use casque_format::paths;
+use casque_format::spdx::Document;
 use casque_image::archive::Compression;
 use casque_image::read::{Archive, ReadError};
 use clap::Args;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{ExitCode, Failure};
+use crate::licences::{self, Licence};
 use crate::ui::megabytes;
 
 /// The version of what `--json` prints.
@@ -42,6 +44,8 @@ struct Contents {
     layers: Vec<Layer>,
     /// Of a thin archive: those that the layers which are there tell of.
     packages: Vec<Package>,
+    /// By licence; empty without a bill of materials.
+    licences: Vec<Licence>,
     /// None when casque did not build the image, or a thin archive leaves it out.
     plan: Option<ImagePlan>,
 }
@@ -66,11 +70,7 @@ struct Package {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let contents = read(&arguments.image).map_err(|error| {
-        let what = format!("cannot inspect `{}`", arguments.image.display());
-        let code = if error.is_damage() { ExitCode::Trust } else { ExitCode::Manifest };
-        Failure::new(what, &error).judged(code, None)
-    })?;
+    let contents = read(&arguments.image).map_err(|error| unreadable(&arguments.image, &error))?;
     if arguments.json {
         context.ui.line(&serde_json::to_string_pretty(&contents).expect("contents are plain data"));
     } else {
@@ -79,10 +79,19 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     Ok(())
 }
 
+/// Says why an image cannot be looked into.
+pub(crate) fn unreadable(image: &Path, error: &ReadError) -> Failure {
+    let what = format!("cannot inspect `{}`", image.display());
+    let code = if error.is_damage() { ExitCode::Trust } else { ExitCode::Manifest };
+    Failure::new(what, error).judged(code, None)
+}
+
 fn read(path: &Path) -> Result<Contents, ReadError> {
     let archive = Archive::open(path)?;
     let tree = archive.tree_of_present()?;
     let status = tree.read(Path::new("var/lib/dpkg/status"), LARGEST)?.unwrap_or_default();
+    let bill = tree.read(Path::new(paths::BILL.trim_start_matches('/')), LARGEST)?;
+    let bill: Option<Document> = bill.and_then(|text| serde_json::from_slice(&text).ok());
     let plan = tree.read(Path::new(paths::IMAGE_PLAN.trim_start_matches('/')), LARGEST)?;
     let layer = |layer: &casque_image::read::ReadLayer| Layer {
         created_by: layer.created_by.clone().unwrap_or_default(),
@@ -103,6 +112,7 @@ fn read(path: &Path) -> Result<Contents, ReadError> {
         image_id: archive.image_id().oci(),
         layers: archive.layers().iter().map(layer).collect(),
         packages: packages(&String::from_utf8_lossy(&status)),
+        licences: bill.as_ref().map(licences::summary).unwrap_or_default(),
         plan: plan.and_then(|text| serde_json::from_slice(&text).ok()),
     })
 }
@@ -158,6 +168,10 @@ impl Contents {
             for (name, setting) in &plan.settings {
                 lines.push(format!("  {name:24}  {}", setting.description));
             }
+        }
+        if !self.licences.is_empty() {
+            lines.extend([String::new(), format!("licences: {}", self.licences.len())]);
+            lines.extend(self.licences.iter().map(Licence::line));
         }
         lines.extend([String::new(), format!("packages: {}", self.packages.len())]);
         lines.extend(self.packages.iter().map(|package| format!("  {} {}", package.name, package.version)));
