@@ -12,6 +12,7 @@
 //! | `sbom` | says what is in the image |
 //! | `image`, `about` | puts their layers together, and says what the image is |
 //! | `output` | writes it to where it is asked for |
+//! | [`difference`] | what differs between two images |
 //!
 //! It prints nothing and reads neither the environment nor the clock: a program hands these in.
 
@@ -23,6 +24,7 @@ mod cache;
 pub mod check;
 mod configure;
 mod copy;
+pub mod difference;
 mod error;
 mod event;
 mod explain;

@@ -10,9 +10,11 @@
 //! | [`shim::Report`] | `casque-shim` | `casque build` | the step's state directory |
 //! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
 //! | [`spdx::Document`] | `casque build` | `casque inspect`, scanners | [`paths::BILL`] |
+//! | [`difference::Difference`] | `casque diff --json` | whoever writes release notes | stdout |
 //! | [`doctor::Examination`] | `casque doctor --json` | whoever sets up a machine | stdout |
 
 pub mod control;
+pub mod difference;
 #[cfg(feature = "digest")]
 pub mod digest;
 pub mod doctor;

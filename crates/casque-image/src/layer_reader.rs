@@ -73,13 +73,20 @@ impl Plain {
         }
     }
 
-    /// Visits every entry without reading contents where that can be avoided.
-    pub(crate) fn scan<E>(self, mut visit: impl FnMut(LayerEntry) -> Result<(), E>) -> Result<(), Stop<E>> {
-        let visit = |entry, _: &mut dyn Read| visit(entry).map_err(Stop::Visitor);
+    /// Visits every entry with its content; what the visitor does not read is not read where that can be avoided.
+    pub(crate) fn visit<E>(
+        self,
+        visit: impl FnMut(LayerEntry, &mut dyn Read) -> Result<(), Stop<E>>,
+    ) -> Result<(), Stop<E>> {
         match self {
             Self::Section(section) => each(section, visit),
             Self::Stream(stream) => each(Stream(stream), visit),
         }
+    }
+
+    /// Visits every entry without reading contents where that can be avoided.
+    pub(crate) fn scan<E>(self, mut visit: impl FnMut(LayerEntry) -> Result<(), E>) -> Result<(), Stop<E>> {
+        self.visit(|entry, _| visit(entry).map_err(Stop::Visitor))
     }
 }
 

@@ -13,6 +13,7 @@
 
 pub mod archive;
 pub mod config;
+mod contents;
 pub mod diff;
 mod document;
 mod facts;

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 
 use crate::layer_reader::{Item, LayerEntry, Stop};
 use crate::node::{Kind, Node};
-use crate::read::{Archive, ReadError};
+use crate::read::{Archive, ReadError, ReadLayer};
 use crate::resolve::{self, Found};
 
 /// The merged view of an image's layers.
 #[derive(Debug)]
 pub struct Tree<'a> {
     archive: &'a Archive,
+    /// Where each layer is read; none of what a thin archive leaves out.
+    sources: Vec<Option<(&'a Archive, &'a ReadLayer)>>,
     entries: BTreeMap<PathBuf, TreeEntry>,
 }
 
@@ -24,13 +26,25 @@ pub struct TreeEntry {
     pub node: Node,
     /// The layer it comes from, counted from the lowest.
     pub layer: usize,
-    offset: u64,
+    pub(crate) offset: u64,
 }
 
 impl<'a> Tree<'a> {
     pub(crate) fn new(archive: &'a Archive) -> Result<Self, ReadError> {
-        let mut tree = Self { archive, entries: BTreeMap::new() };
-        for (number, layer) in archive.layers().iter().enumerate().filter(|(_, layer)| !layer.left_out) {
+        Self::borrowing(archive, archive)
+    }
+
+    /// Reads the layers that a thin archive leaves out in another one, as far as that has them.
+    pub fn borrowing(archive: &'a Archive, lender: &'a Archive) -> Result<Self, ReadError> {
+        let lent = |layer: &ReadLayer| {
+            let same = |other: &&ReadLayer| !other.left_out && other.diff_id == layer.diff_id;
+            lender.layers().iter().find(same).map(|layer| (lender, layer))
+        };
+        let source = |layer: &'a ReadLayer| if layer.left_out { lent(layer) } else { Some((archive, layer)) };
+        let sources: Vec<_> = archive.layers().iter().map(source).collect();
+        let mut tree = Self { archive, sources, entries: BTreeMap::new() };
+        for number in 0..tree.sources.len() {
+            let Some((archive, layer)) = tree.sources[number] else { continue };
             let scanned = archive.plain(layer)?.scan(|entry| {
                 tree.apply(number, entry);
                 Ok::<(), Infallible>(())
@@ -38,6 +52,16 @@ impl<'a> Tree<'a> {
             scanned.map_err(|Stop::Layer(error)| archive.unreadable(layer, error))?;
         }
         Ok(tree)
+    }
+
+    /// Returns how many layers could not be read.
+    pub fn unread_layers(&self) -> usize {
+        self.sources.iter().filter(|source| source.is_none()).count()
+    }
+
+    /// Returns where an entry's layer is read.
+    pub(crate) fn source(&self, layer: usize) -> (&'a Archive, &'a ReadLayer) {
+        self.sources[layer].expect("an entry comes from a layer that was read")
     }
 
     /// Returns every entry by its path relative to the root, sorted.
@@ -65,9 +89,9 @@ impl<'a> Tree<'a> {
             let (archive, member) = (self.archive.path().to_owned(), path.display().to_string());
             return Err(ReadError::TooLarge { archive, member, limit });
         }
-        let layer = &self.archive.layers()[entry.layer];
-        let unreadable = |error| self.archive.unreadable(layer, error);
-        let reader = self.archive.plain(layer)?.from(entry.offset).map_err(unreadable)?;
+        let (archive, layer) = self.source(entry.layer);
+        let unreadable = |error| archive.unreadable(layer, error);
+        let reader = archive.plain(layer)?.from(entry.offset).map_err(unreadable)?;
         let mut bytes = Vec::new();
         reader.take(size).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 != size {

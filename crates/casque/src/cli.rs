@@ -27,6 +27,7 @@ pub(crate) enum Command {
     Cache(commands::cache::Arguments),
     Inspect(commands::inspect::Arguments),
     Sbom(commands::sbom::Arguments),
+    Diff(commands::diff::Arguments),
     Run(commands::run::Arguments),
     Stop(commands::stop::Arguments),
     Exec(commands::exec::Arguments),

@@ -26,6 +26,8 @@ pub(crate) enum ExitCode {
     Step = 6,
     /// The disk is full.
     Disk = 7,
+    /// Two images differ, and `--exit-code` asked.
+    Differs = 8,
 }
 
 /// An error as its user sees it.

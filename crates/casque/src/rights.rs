@@ -29,6 +29,7 @@ impl Command {
             | Self::Check(_)
             | Self::Inspect(_)
             | Self::Sbom(_)
+            | Self::Diff(_)
             | Self::Stop(_)
             | Self::Exec(_)
             | Self::Logs(_) => Rights::Own,

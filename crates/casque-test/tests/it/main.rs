@@ -6,6 +6,7 @@ mod bad_archive;
 mod bad_manifest;
 mod container;
 mod dependencies;
+mod differing_images;
 mod documents;
 mod forms;
 mod full_disk;
