@@ -31,6 +31,7 @@ demo ss iproute2
 test chromium chromium
 test chromedriver chromium-driver
 test dockerd docker.io
+test faketime faketime
 test ctr containerd
 test iptables iptables
 test mmdebstrap mmdebstrap

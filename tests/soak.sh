@@ -5,5 +5,6 @@ cd "$(dirname "$0")/.."
 
 make --no-print-directory build
 tests/ordinary-user.sh --full
+tests/same-bytes.sh --bare
 tests/engines.sh --all
 printf '\npassed: the long tests\n'
