@@ -7,4 +7,6 @@ make --no-print-directory build
 tests/ordinary-user.sh --full
 tests/same-bytes.sh --bare
 tests/engines.sh --all
+# The resolver beside apt, on ten times the sets.
+CASQUE_RESOLVER_SETS=2000 cargo test --locked --package casque-debian --test it same_as_apt
 printf '\npassed: the long tests\n'

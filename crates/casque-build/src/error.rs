@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use casque_debian::{
-    ArchiveError, ArchiveReason, ControlError, DebError, KeyringError, ReleaseError, ResolveError,
+    ArchiveError, ArchiveReason, Change, ControlError, DebError, KeyringError, ReleaseError, ResolveError,
     UnpackError, VerifyError,
 };
 use casque_fetch::FetchError;
@@ -442,15 +442,36 @@ fn hint_of_resolve(error: &ResolveError) -> Option<String> {
         ResolveError::UnknownPackage { similar, .. } if !similar.is_empty() => {
             return Some(format!("did you mean `{}`?", similar.join("` or `")));
         }
+        ResolveError::Unsatisfiable { would_do: Some(version), .. } => {
+            return Some(format!("ask for `{version}` as well"));
+        }
         ResolveError::UnknownPackage { .. } | ResolveError::Unsatisfiable { .. } => {
             "add the archive that has it with `[[base.archive]]`"
         }
         ResolveError::UnknownVersion { .. } => "name one of these versions, or none",
+        ResolveError::UnknownSuite { .. } => "name one of these suites, or none",
+        ResolveError::Architecture { .. } => "leave the architecture out",
+        ResolveError::Removal { name } => {
+            return Some(format!("remove `{name}` from the list that brings it, or in a `run`"));
+        }
         ResolveError::Virtual { .. } => "name one of these instead",
         ResolveError::Conflict { .. } => "ask for one of them only",
+        ResolveError::Changes { changes } => return Some(hint_of_changes(changes)),
         ResolveError::Control(_) => return None,
     };
     Some(hint.to_owned())
+}
+
+fn hint_of_changes(changes: &[Change]) -> String {
+    let wanted: Vec<_> = changes
+        .iter()
+        .filter_map(|change| Some(format!("`{}={}`", change.name, change.wanted.as_ref()?)))
+        .collect();
+    if wanted.len() == changes.len() {
+        format!("ask for {} where the lower layer asks for its packages", wanted.join(", "))
+    } else {
+        "ask for all of it in one layer, or leave one of them out".to_owned()
+    }
 }
 
 fn hint_of_release(error: &ReleaseError) -> Option<String> {

@@ -129,9 +129,13 @@ pub fn load_archives(
             loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(failed)?;
         for (index, text) in indexes {
             universe
-                .add_index(&text, number)
+                .add_index(text, number)
                 .map_err(|source| failed(ArchiveReason::Index { index, source }))?;
         }
+        let mut names = vec![archive.suite.as_str(), &release.suite, &release.codename];
+        names.retain(|name| !name.is_empty());
+        names.dedup();
+        universe.name_archive(number, &names);
         releases.push(release);
     }
     Ok(Snapshot { releases, universe })

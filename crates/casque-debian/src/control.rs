@@ -17,10 +17,14 @@ pub struct Control {
     pub architecture: String,
     /// The source package, when that has another name; without a version.
     pub source: Option<String>,
+    /// The source package's version, when that is another one.
+    pub source_version: Option<Version>,
     /// Every system has it.
     pub essential: bool,
     /// Versions for several architectures can be installed side by side (`Multi-Arch: same`).
     pub multi_arch_same: bool,
+    /// A package of any architecture may depend on it by `name:any` (`Multi-Arch: allowed`).
+    pub multi_arch_allowed: bool,
     /// Such as `required` or `optional`.
     pub priority: String,
     /// Its relations to others, unparsed: of sixty thousand packages only a few hundred are looked at.
@@ -88,6 +92,12 @@ impl Control {
     /// Returns the name dpkg's own files use: with the architecture where several can be installed.
     pub fn database_name(&self) -> String {
         if self.multi_arch_same { format!("{}:{}", self.name, self.architecture) } else { self.name.clone() }
+    }
+
+    /// Returns the source package and its version.
+    pub fn built_from(&self) -> (&str, &Version) {
+        let source = self.source.as_ref().unwrap_or(&self.name);
+        (source, self.source_version.as_ref().unwrap_or(&self.version))
     }
 
     /// Returns what must be configured before this one is, `Pre-Depends` first.
@@ -182,8 +192,13 @@ impl<'a> ControlFields<'a> {
             version: self.version.into(),
             architecture: self.architecture.to_owned(),
             source: self.source.split_whitespace().next().map(str::to_owned),
+            source_version: self
+                .source
+                .split_once('(')
+                .map(|(_, version)| version.trim_end_matches(')').trim().into()),
             essential: self.essential == "yes",
             multi_arch_same: self.multi_arch == "same",
+            multi_arch_allowed: self.multi_arch == "allowed",
             priority: self.priority.to_owned(),
             relations: Relations { pre_depends, depends, provides, conflicts, breaks, replaces },
         })

@@ -84,6 +84,9 @@ impl Relation {
 impl fmt::Display for Relation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.name)?;
+        if let Some(qualifier) = &self.qualifier {
+            write!(formatter, ":{qualifier}")?;
+        }
         match &self.version {
             Some((operator, version)) => write!(formatter, " ({} {version})", operator.as_str()),
             None => Ok(()),
@@ -197,7 +200,7 @@ mod tests {
     fn alternatives_versions_and_qualifiers_are_understood() {
         assert_eq!(
             shown("libc6 (>= 2.34), python3:any, debconf (>= 0.5) | debconf-2.0,\n usr-is-merged(>=37~)"),
-            ["libc6 (>= 2.34)", "python3", "debconf (>= 0.5) | debconf-2.0", "usr-is-merged (>= 37~)"]
+            ["libc6 (>= 2.34)", "python3:any", "debconf (>= 0.5) | debconf-2.0", "usr-is-merged (>= 37~)"]
         );
         assert_eq!(parse_relations("python3:any", "amd64").unwrap()[0][0].qualifier.as_deref(), Some("any"));
     }

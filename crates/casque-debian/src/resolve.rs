@@ -1,106 +1,24 @@
-//! Which packages to install, chosen as apt chooses: greedily, the first real alternative before any provider.
+//! Which packages to install, chosen as apt chooses: greedily, the first alternative before the next.
 //!
 //! A solver that may choose freely finds legal answers that no administrator would: `libelogind0` for `libsystemd0`.
+//! What is asked for comes first, then what each of it needs, in the order in which it is written, all the way down. What
+//! cannot be had makes the next alternative be tried. What is installed stays; where apt would change it, this says so.
 
+mod error;
+mod request;
+mod suite;
+mod system;
+
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fmt;
 
-use thiserror::Error;
+pub use error::{Change, ResolveError, Step};
+pub use request::Request;
 
-use crate::control::{Control, ControlError};
-use crate::relation::{Alternatives, Relation};
+use crate::control::Control;
+use crate::relation::Relation;
 use crate::universe::{Package, Universe};
-use crate::version::Version;
-
-/// Something asked for by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// The package's name, or one that a single package provides.
-    pub name: String,
-    /// The one version wanted; none means the newest.
-    pub version: Option<Version>,
-}
-
-impl Request {
-    /// Reads `name` or `name=version`, as apt does.
-    pub fn parse(text: &str) -> Self {
-        match text.split_once('=') {
-            Some((name, version)) => {
-                Self { name: name.trim().to_owned(), version: Some(version.trim().into()) }
-            }
-            None => Self { name: text.trim().to_owned(), version: None },
-        }
-    }
-}
-
-impl fmt::Display for Request {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.version {
-            Some(version) => write!(formatter, "{}={version}", self.name),
-            None => formatter.write_str(&self.name),
-        }
-    }
-}
-
-/// Why there is no set of packages.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ResolveError {
-    /// No archive has the package.
-    #[error("no archive has a package `{name}`")]
-    UnknownPackage {
-        /// What was asked for.
-        name: String,
-        /// Names that look like it.
-        similar: Vec<String>,
-    },
-    /// Archives have the package, in other versions.
-    #[error("no archive has `{name}` in version `{wanted}`, only {}", list(available, ", "))]
-    UnknownVersion {
-        /// What was asked for.
-        name: String,
-        /// The version that was asked for.
-        wanted: Version,
-        /// The versions there are.
-        available: Vec<String>,
-    },
-    /// Several packages provide the name and none has it.
-    #[error("`{name}` is not a package, but provided by {}", list(providers, ", "))]
-    Virtual {
-        /// What was asked for.
-        name: String,
-        /// Who provides it.
-        providers: Vec<String>,
-    },
-    /// A dependency cannot be met.
-    #[error("{} -> `{wanted}` is not available{}", list(chain, " -> "), available(available_version.as_ref()))]
-    Unsatisfiable {
-        /// The packages that lead to it, what was asked for first.
-        chain: Vec<String>,
-        /// What the last of them needs.
-        wanted: String,
-        /// The version there is of it.
-        available_version: Option<Version>,
-    },
-    /// Two packages cannot be installed together.
-    #[error("{} conflicts with {}", list(left, " -> "), list(right, " -> "))]
-    Conflict {
-        /// How the one that says so was reached.
-        left: Vec<String>,
-        /// How the other one was reached.
-        right: Vec<String>,
-    },
-    /// A package's relations cannot be read.
-    #[error(transparent)]
-    Control(ControlError),
-}
-
-fn list(names: &[String], between: &str) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(between)
-}
-
-fn available(version: Option<&Version>) -> String {
-    version.map(|version| format!(", there is `{version}`")).unwrap_or_default()
-}
+use system::{Clash, Gone, Needed, System};
 
 /// Chooses what has to be installed beside `installed` so that everything in `wanted` is there.
 ///
@@ -110,294 +28,303 @@ pub fn resolve<'a>(
     installed: &'a [Control],
     wanted: &[Request],
 ) -> Result<Vec<&'a Package>, ResolveError> {
-    let mut resolver = Resolver::new(universe, installed)?;
-    // Everything asked for is chosen before any dependency, so that it decides choices of dependencies.
-    for request in wanted {
-        let package = find(universe, request)?;
-        if resolver.is_here(package, request) {
-            continue;
+    let mut evicted = HashMap::new();
+    loop {
+        let mut resolver = Resolver::new(universe, installed, evicted)?;
+        match resolver.choose(wanted) {
+            Ok(()) => return resolver.answer(),
+            // Something that was taken for want of a reason not to; now there is one.
+            Err(Failure { error, evict: Some(package), .. })
+                if !resolver.evicted.contains_key(&std::ptr::from_ref(package)) =>
+            {
+                evicted = resolver.evicted;
+                evicted.insert(std::ptr::from_ref(package), error);
+            }
+            Err(failure) => return Err(failure.error),
         }
-        resolver.choose(package, None)?;
     }
-    let asked = resolver.chosen.len();
-    for index in 0..asked {
-        resolver.complete(index)?;
+}
+
+/// Why a package cannot be had.
+#[derive(Clone)]
+struct Failure<'a> {
+    error: ResolveError,
+    /// The member without which it might not have happened.
+    culprit: Option<usize>,
+    /// The package in whose place another could be taken.
+    evict: Option<&'a Package>,
+}
+
+impl From<ResolveError> for Failure<'_> {
+    fn from(error: ResolveError) -> Self {
+        Self { error, culprit: None, evict: None }
     }
-    resolver.check_conflicts()?;
-    let mut packages: Vec<_> = resolver.chosen.into_iter().map(|chosen| chosen.package).collect();
-    packages.sort_by(|left, right| left.control.name.cmp(&right.control.name));
-    Ok(packages)
-}
-
-fn find<'a>(universe: &'a Universe, request: &Request) -> Result<&'a Package, ResolveError> {
-    let Some(newest) = universe.newest(&request.name) else {
-        let providers: Vec<_> = universe.providers(&request.name).map(|(package, _)| package).collect();
-        let mut names: Vec<_> = providers.iter().map(|package| package.control.name.clone()).collect();
-        names.sort_unstable();
-        names.dedup();
-        return match (names.len(), providers.first()) {
-            (1, Some(only)) => Ok(only),
-            (0, _) | (_, None) => Err(ResolveError::UnknownPackage {
-                name: request.name.clone(),
-                similar: universe.similar(&request.name),
-            }),
-            _ => Err(ResolveError::Virtual { name: request.name.clone(), providers: names }),
-        };
-    };
-    let Some(wanted) = &request.version else { return Ok(newest) };
-    universe.versions(&request.name).find(|package| package.control.version == *wanted).ok_or_else(|| {
-        ResolveError::UnknownVersion {
-            name: request.name.clone(),
-            wanted: wanted.clone(),
-            available: universe.versions(&request.name).map(|p| p.control.version.to_string()).collect(),
-        }
-    })
-}
-
-/// A package that was chosen, and the one that needed it.
-struct Chosen<'a> {
-    package: &'a Package,
-    parent: Option<usize>,
-    conflicts: Vec<Alternatives>,
-}
-
-/// A name that something here stands for.
-struct Provided {
-    by: String,
-    version: Option<Version>,
-    real: bool,
 }
 
 struct Resolver<'a> {
     universe: &'a Universe,
-    installed: &'a [Control],
-    chosen: Vec<Chosen<'a>>,
-    /// Every name that is here, real or provided; what was chosen last is last.
-    present: HashMap<String, Vec<Provided>>,
+    system: System<'a>,
+    /// The newest versions of what is installed in an older one, by their source.
+    outdated: HashMap<&'a str, Vec<&'a Package>>,
+    /// Versions that were asked for.
+    pinned: HashMap<&'a str, &'a Package>,
+    /// What would be chosen, if something that has to be here did not exclude it.
+    evicted: HashMap<*const Package, ResolveError>,
     /// What has been found impossible, so that it is not tried again on every path.
-    impossible: HashMap<*const Package, ResolveError>,
+    impossible: HashMap<*const Package, Failure<'a>>,
 }
 
 impl<'a> Resolver<'a> {
-    fn new(universe: &'a Universe, installed: &'a [Control]) -> Result<Self, ResolveError> {
-        let mut resolver =
-            Self { universe, installed, chosen: vec![], present: HashMap::new(), impossible: HashMap::new() };
+    fn new(
+        universe: &'a Universe,
+        installed: &'a [Control],
+        evicted: HashMap<*const Package, ResolveError>,
+    ) -> Result<Self, ResolveError> {
+        let system = System::of(universe.architecture(), installed)?;
+        let mut outdated: HashMap<_, Vec<_>> = HashMap::new();
         for control in installed {
-            resolver.add_names(control)?;
+            if let Some(newest) = universe.newest(&control.name)
+                && newest.control.version > control.version
+            {
+                outdated.entry(newest.control.built_from().0).or_default().push(newest);
+            }
         }
-        Ok(resolver)
+        Ok(Self { universe, system, outdated, pinned: HashMap::new(), evicted, impossible: HashMap::new() })
     }
 
-    fn is_here(&self, package: &Package, request: &Request) -> bool {
-        let name = &package.control.name;
-        self.present.get(name).is_some_and(|all| {
-            all.iter().any(|here| {
-                here.real
-                    && request.version.as_ref().is_none_or(|wanted| here.version.as_ref() == Some(wanted))
-            })
+    fn choose(&mut self, wanted: &[Request]) -> Result<(), Failure<'a>> {
+        let mut found = vec![];
+        for request in wanted {
+            let here = self.system.named(&request.name).map(|number| self.system.members[number].control);
+            if here.is_some_and(|control| request.is_version(&control.version)) {
+                continue;
+            }
+            let package = request.find(self.universe)?;
+            self.pinned.insert(&package.control.name, package);
+            found.push((request, package));
+        }
+        self.follow_suites(&found)?;
+        // Everything asked for is here before any dependency, so that it decides choices of dependencies.
+        let mut placed = vec![];
+        for (request, package) in found {
+            let package = self.pinned[package.control.name.as_str()];
+            let here = self.system.named(&package.control.name).map(|number| &self.system.members[number]);
+            let is_kept = here.is_some_and(|member| {
+                let version = &member.control.version;
+                *version == package.control.version
+                    || (request.is_for_newest() && *version > package.control.version)
+            });
+            if !is_kept {
+                placed.push(self.place(package, None, None)?);
+            }
+        }
+        placed.into_iter().try_for_each(|number| self.complete(number))
+    }
+
+    /// Returns the one version of this name that may be chosen.
+    fn candidate(&self, name: &str) -> Option<&'a Package> {
+        let universe = self.universe;
+        let newest = || universe.newest(name).filter(|package| self.is_news(package));
+        self.pinned.get(name).copied().or_else(newest)
+    }
+
+    /// Tells whether what is installed is older, or not there.
+    fn is_news(&self, package: &Package) -> bool {
+        let here = self.system.named(&package.control.name);
+        here.is_none_or(|number| self.system.members[number].control.version < package.control.version)
+    }
+
+    /// Takes a package and everything that it needs.
+    fn take(&mut self, package: &'a Package, parent: usize, needed: &Needed) -> Result<(), Failure<'a>> {
+        if let Some(failure) = self.impossible.get(&std::ptr::from_ref(package)) {
+            return Err(failure.clone());
+        }
+        let before = self.system.members.len();
+        let placed = self.place(package, Some(parent), Some(needed));
+        placed.and_then(|number| self.complete(number)).inspect_err(|failure| {
+            self.system.rewind(before);
+            self.impossible.retain(|_, failure| failure.culprit.is_none_or(|culprit| culprit < before));
+            if failure.culprit.is_none_or(|culprit| culprit < before) {
+                self.impossible.insert(package, failure.clone());
+            }
         })
     }
 
-    fn add_names(&mut self, control: &Control) -> Result<(), ResolveError> {
-        let mut add = |name: String, version, real| {
-            let by = control.name.clone();
-            self.present.entry(name).or_default().push(Provided { by, version, real });
-        };
-        add(control.name.clone(), Some(control.version.clone()), true);
-        let provides = control.provides(self.universe.architecture()).map_err(ResolveError::Control)?;
-        for relation in provides.into_iter().flatten() {
-            add(relation.name, relation.version.map(|(_, version)| version), false);
+    /// Takes a package, and not yet what it needs. What excludes it fails; what is installed has to make room.
+    fn place(
+        &mut self,
+        package: &'a Package,
+        parent: Option<usize>,
+        needed: Option<&Needed>,
+    ) -> Result<usize, Failure<'a>> {
+        if let Some(error) = self.evicted.get(&std::ptr::from_ref(package)) {
+            return Err(error.clone().into());
         }
-        Ok(())
+        let control = &package.control;
+        let clashes = self.system.clashes(control)?;
+        for clash in &clashes {
+            let member = &self.system.members[clash.with];
+            if member.package.is_none() && !member.control.essential {
+                continue;
+            }
+            let is_asked_for = member.parent.is_none();
+            return Err(Failure {
+                error: self.system.conflict(control, parent, clash),
+                culprit: Some(clash.with),
+                evict: member.package.filter(|_| clash.declared_by_newcomer && !is_asked_for),
+            });
+        }
+        let replaced = self.system.named(&control.name);
+        let number = self.system.add(control, Some(package), parent)?;
+        if let Some(replaced) = replaced {
+            let because = parent.zip(needed).map(|(parent, needed)| {
+                let who = &self.system.members[parent].control.name;
+                format!("`{who}`, which has `{}: {}`", needed.field, needed.written())
+            });
+            self.system.members[replaced].gone = Some(Gone { by: number, because });
+        }
+        for clash in clashes {
+            self.make_room(number, &clash)?;
+        }
+        self.keep_in_step(number);
+        Ok(number)
     }
 
-    fn satisfied(&self, relation: &Relation) -> bool {
-        self.present.get(&relation.name).is_some_and(|all| {
-            all.iter().any(|here| match (&here.version, here.real) {
-                (Some(version), true) => relation.accepts(version),
-                (version, _) => relation.accepts_provided(version.as_ref()),
-            })
-        })
-    }
-
-    fn choose(&mut self, package: &'a Package, parent: Option<usize>) -> Result<usize, ResolveError> {
-        let architecture = self.universe.architecture();
-        let conflicts = package.control.conflicts(architecture).map_err(ResolveError::Control)?;
-        let index = self.chosen.len();
-        self.add_names(&package.control)?;
-        self.chosen.push(Chosen { package, parent, conflicts });
-        Ok(index)
-    }
-
-    /// Takes back everything that was chosen from `length` on.
-    fn rewind(&mut self, length: usize) {
-        for chosen in self.chosen.drain(length..).rev() {
-            let name = &chosen.package.control.name;
-            for all in self.present.values_mut() {
-                if let Some(last) = all.iter().rposition(|here| here.by == *name) {
-                    all.remove(last);
+    /// Upgrades what is installed and built from the same source as a member, to the same version, where that can be.
+    fn keep_in_step(&mut self, number: usize) {
+        let (source, version) = self.system.members[number].control.built_from();
+        let siblings = self.outdated.get(source).cloned().unwrap_or_default();
+        for sibling in siblings {
+            let name = &sibling.control.name;
+            let is_due = sibling.control.built_from().1 == version && self.is_news(sibling);
+            if is_due && self.candidate(name).is_some_and(|candidate| std::ptr::eq(candidate, sibling)) {
+                let before = self.system.members.len();
+                let placed = self.place(sibling, Some(number), None);
+                if placed.and_then(|number| self.complete(number)).is_err() {
+                    self.system.rewind(before);
                 }
             }
         }
     }
 
-    /// Chooses what the chosen package with this number depends on.
-    fn complete(&mut self, index: usize) -> Result<(), ResolveError> {
-        let package = self.chosen[index].package;
-        if let Some(error) = self.impossible.get(&std::ptr::from_ref(package)) {
-            return Err(error.clone());
+    /// Upgrades what is installed and clashes with a member, or removes it.
+    fn make_room(&mut self, number: usize, clash: &Clash) -> Result<(), Failure<'a>> {
+        let control = self.system.members[number].control;
+        let who = if clash.declared_by_newcomer { control } else { self.system.members[clash.with].control };
+        let because = Some(format!("`{}`, which has `{clash}`", who.name));
+        let installed = &mut self.system.members[clash.with];
+        if installed.gone.is_some() {
+            return Ok(());
         }
-        let groups =
-            package.control.dependencies(self.universe.architecture()).map_err(ResolveError::Control)?;
-        for group in &groups {
-            if group.iter().any(|relation| self.satisfied(relation)) {
-                continue;
-            }
-            self.satisfy(group, index).inspect_err(|error| {
-                drop(self.impossible.insert(std::ptr::from_ref(package), error.clone()))
-            })?;
+        let name = installed.control.name.as_str();
+        installed.gone = Some(Gone { by: number, because });
+        if let Some(newer) = self.candidate(name)
+            && self.system.clashes(&newer.control)?.is_empty()
+        {
+            let number = self.system.add(&newer.control, Some(newer), Some(number))?;
+            self.complete(number)?;
         }
         Ok(())
     }
 
-    fn satisfy(&mut self, group: &Alternatives, index: usize) -> Result<(), ResolveError> {
-        let mut first_error = None;
-        for candidate in group.iter().flat_map(|relation| self.candidates(relation)).collect::<Vec<_>>() {
-            if self.conflict_with(candidate).is_some() || self.replaces_another_version(candidate) {
-                continue;
-            }
-            let before = self.chosen.len();
-            let added = self.choose(candidate, Some(index))?;
-            match self.complete(added) {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    self.rewind(before);
-                    first_error.get_or_insert(error);
-                }
+    /// Takes what a member needs.
+    fn complete(&mut self, number: usize) -> Result<(), Failure<'a>> {
+        let facts = self.system.facts(self.system.members[number].control)?;
+        for needed in &facts.depends {
+            if !self.system.satisfies(needed) {
+                self.satisfy(needed, number)?;
             }
         }
-        if let Some(error) = first_error {
-            return Err(error);
-        }
-        self.explain(group, index)
+        Ok(())
     }
 
-    /// Says why nothing in `group` can be chosen.
-    fn explain(&self, group: &Alternatives, index: usize) -> Result<(), ResolveError> {
-        for candidate in group.iter().flat_map(|relation| self.candidates(relation)) {
-            if let Some(other) = self.conflict_with(candidate) {
-                let mut left = self.chain(index);
-                left.push(candidate.control.name.clone());
-                return Err(ResolveError::Conflict { left, right: other });
+    fn satisfy(&mut self, needed: &Needed, number: usize) -> Result<(), Failure<'a>> {
+        let mut first: Option<Failure<'_>> = None;
+        for candidate in self.candidates(needed) {
+            let Err(failure) = self.take(candidate, number, needed) else { return Ok(()) };
+            match &mut first {
+                None => first = Some(failure),
+                Some(first) => first.culprit = first.culprit.max(failure.culprit),
             }
         }
-        let wanted = group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");
-        let available_version = group
-            .iter()
-            .find_map(|relation| self.universe.newest(&relation.name))
-            .map(|p| p.control.version.clone());
-        Err(ResolveError::Unsatisfiable { chain: self.chain(index), wanted, available_version })
+        Err(first.unwrap_or_else(|| self.unsatisfiable(needed, number).into()))
+    }
+
+    /// Returns who could be taken for a dependency: what is here in another version, then each alternative in turn.
+    fn candidates(&self, needed: &Needed) -> Vec<&'a Package> {
+        let all: Vec<_> = needed.alternatives.iter().flat_map(|r| self.candidates_of(r)).collect();
+        let is_here = |package: &&Package| self.system.named(&package.control.name).is_some();
+        let (mut first, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_here);
+        first.extend(rest);
+        first
     }
 
     /// Returns who could stand for `relation`: the package itself, then providers, the most common kind first.
-    fn candidates(&self, relation: &Relation) -> Vec<&'a Package> {
+    fn candidates_of(&self, relation: &Relation) -> Vec<&'a Package> {
         let universe = self.universe;
-        let real =
-            universe.versions(&relation.name).find(|package| relation.accepts(&package.control.version));
+        let is_candidate = |package: &Package| {
+            let candidate = self.candidate(&package.control.name);
+            candidate.is_some_and(|candidate| std::ptr::eq(candidate, package))
+        };
+        let real = self
+            .candidate(&relation.name)
+            .filter(|package| self.system.meets(relation, &package.control, Some(&package.control.version)));
         let mut providers: Vec<_> = universe
             .providers(&relation.name)
-            .filter(|(_, version)| relation.accepts_provided(*version))
+            .filter(|(package, version)| {
+                is_candidate(package) && self.system.meets(relation, &package.control, *version)
+            })
             .map(|(package, _)| package)
             .collect();
-        providers.sort_by_key(|package| (!package.control.essential, rank(&package.control.priority)));
+        if providers.len() > 1 {
+            providers.sort_by_cached_key(|package| {
+                let control = &package.control;
+                (!control.essential, rank(&control.priority), Reverse(universe.mention(&control.name)))
+            });
+        }
         real.into_iter().chain(providers).collect()
     }
 
-    /// One name can have one version only: a second one would need the first to go.
-    fn replaces_another_version(&self, candidate: &Package) -> bool {
-        self.chosen.iter().any(|chosen| chosen.package.control.name == candidate.control.name)
-    }
-
-    /// Returns how a package that cannot be together with `candidate` was reached.
-    fn conflict_with(&self, candidate: &Package) -> Option<Vec<String>> {
-        let architecture = self.universe.architecture();
-        let own = candidate.control.conflicts(architecture).unwrap_or_default();
-        for (index, chosen) in self.chosen.iter().enumerate() {
-            let here = &chosen.package.control;
-            if hits(&own, &candidate.control.name, here, architecture)
-                || hits(&chosen.conflicts, &here.name, &candidate.control, architecture)
-            {
-                return Some(self.chain(index));
-            }
-        }
-        self.kept().find_map(|here| {
-            let theirs = here.conflicts(architecture).unwrap_or_default();
-            (hits(&own, &candidate.control.name, here, architecture)
-                || hits(&theirs, &here.name, &candidate.control, architecture))
-            .then(|| vec![format!("{} (installed)", here.name)])
-        })
-    }
-
-    /// Returns what is installed and will not be replaced.
-    fn kept(&self) -> impl Iterator<Item = &'a Control> {
-        let replaced: Vec<_> =
-            self.chosen.iter().map(|chosen| chosen.package.control.name.as_str()).collect();
-        self.installed.iter().filter(move |control| !replaced.contains(&control.name.as_str()))
-    }
-
-    fn check_conflicts(&self) -> Result<(), ResolveError> {
-        let architecture = self.universe.architecture();
-        for (index, chosen) in self.chosen.iter().enumerate() {
-            let name = &chosen.package.control.name;
-            for (other_index, other) in self.chosen.iter().enumerate() {
-                if hits(&chosen.conflicts, name, &other.package.control, architecture) {
-                    return Err(ResolveError::Conflict {
-                        left: self.chain(index),
-                        right: self.chain(other_index),
-                    });
+    fn unsatisfiable(&self, needed: &Needed, number: usize) -> ResolveError {
+        let mut available = vec![];
+        let mut would_do = None;
+        for relation in &needed.alternatives {
+            for Package { control, .. } in self.universe.versions(&relation.name) {
+                let versioned = format!("{}={}", control.name, control.version);
+                if self.system.meets(relation, control, Some(&control.version)) {
+                    would_do.get_or_insert_with(|| versioned.clone());
                 }
-            }
-            for other in self.kept() {
-                let theirs = other.conflicts(architecture).map_err(ResolveError::Control)?;
-                if hits(&chosen.conflicts, name, other, architecture)
-                    || hits(&theirs, &other.name, &chosen.package.control, architecture)
-                {
-                    let right = vec![format!("{} (installed)", other.name)];
-                    return Err(ResolveError::Conflict { left: self.chain(index), right });
-                }
+                let is_alone = needed.alternatives.len() == 1;
+                available.push(if is_alone { control.version.to_string() } else { versioned });
             }
         }
-        Ok(())
+        available.dedup();
+        let chain = self.system.chain(Some(number));
+        ResolveError::Unsatisfiable { chain, wanted: needed.written(), available, would_do }
     }
 
-    fn chain(&self, index: usize) -> Vec<String> {
-        let mut chain = vec![];
-        let mut next = Some(index);
-        while let Some(index) = next {
-            chain.push(self.chosen[index].package.control.name.clone());
-            next = self.chosen[index].parent;
+    /// Returns what was chosen, unless something that is installed would have to change.
+    fn answer(self) -> Result<Vec<&'a Package>, ResolveError> {
+        let change = |member: &system::Member<'_>| {
+            let gone = member.gone.as_ref()?;
+            let name = &member.control.name;
+            let successor = self.system.named(name).map(|number| self.system.members[number].control);
+            Some(Change {
+                name: name.clone(),
+                installed: member.control.version.to_string(),
+                wanted: successor.map(|control| control.version.to_string()),
+                because: gone.because.clone(),
+            })
+        };
+        let mut changes: Vec<_> = self.system.members.iter().filter_map(change).collect();
+        if !changes.is_empty() {
+            changes.sort_by(|left, right| left.name.cmp(&right.name));
+            return Err(ResolveError::Changes { changes });
         }
-        chain.reverse();
-        chain
+        let mut packages: Vec<_> = self.system.members.iter().filter_map(|member| member.package).collect();
+        packages.sort_by(|left, right| left.control.name.cmp(&right.control.name));
+        Ok(packages)
     }
-}
-
-/// Tells whether one of `conflicts`, which the package `own` declares, is about `other`. A package never conflicts
-/// with itself, though it may with the name it provides: so it says to be the only one.
-fn hits(conflicts: &[Alternatives], own: &str, other: &Control, architecture: &str) -> bool {
-    if own == other.name || conflicts.is_empty() {
-        return false;
-    }
-    let provides = other.provides(architecture).unwrap_or_default();
-    conflicts.iter().flatten().any(|relation| {
-        if relation.name == other.name {
-            return relation.accepts(&other.version);
-        }
-        provides.iter().flatten().any(|provided| {
-            provided.name == relation.name
-                && relation.accepts_provided(provided.version.as_ref().map(|(_, version)| version))
-        })
-    })
 }
 
 fn rank(priority: &str) -> u8 {

@@ -8,6 +8,7 @@ use casque_format::digest::Digest;
 use thiserror::Error;
 
 use crate::control::{Control, ControlError, ControlFields};
+use crate::mention::{Mention, Mentions};
 use crate::stanza::stanzas;
 use crate::version::Version;
 
@@ -51,6 +52,8 @@ pub struct Universe {
     packages: Vec<Package>,
     by_name: HashMap<String, Vec<usize>>,
     providers: HashMap<String, Vec<Provider>>,
+    archive_names: Vec<Vec<String>>,
+    mentions: Mentions,
 }
 
 #[derive(Debug, Clone)]
@@ -85,9 +88,23 @@ impl Universe {
         &self.packages
     }
 
+    /// Says by which names, such as `bookworm` or `stable`, the archive with this number can be asked for.
+    pub fn name_archive(&mut self, archive: usize, names: &[&str]) {
+        if self.archive_names.len() <= archive {
+            self.archive_names.resize(archive + 1, vec![]);
+        }
+        self.archive_names[archive] = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    /// Returns the names of the archive with this number.
+    pub fn archive_names(&self, archive: usize) -> &[String] {
+        self.archive_names.get(archive).map_or(&[], Vec::as_slice)
+    }
+
     /// Adds what a `Packages` index of the archive with this number lists.
-    pub fn add_index(&mut self, index: &str, archive: usize) -> Result<(), UniverseError> {
-        for stanza in stanzas(index) {
+    pub fn add_index(&mut self, index: impl Into<String>, archive: usize) -> Result<(), UniverseError> {
+        let index = index.into();
+        for stanza in stanzas(&index) {
             let mut control = ControlFields::default();
             let (mut filename, mut size, mut sha256) = ("", "", "");
             for (name, value) in stanza.fields() {
@@ -111,6 +128,7 @@ impl Universe {
                 self.add(Package { control, archive, filename: filename.to_owned(), size, sha256 })?;
             }
         }
+        self.mentions.add(index);
         Ok(())
     }
 
@@ -141,14 +159,22 @@ impl Universe {
         self.versions(name).next()
     }
 
-    /// Returns the packages that provide a name without having it, each in its newest version.
+    /// Returns the packages that provide a name without having it, in every version, with the version they provide.
     pub fn providers(&self, name: &str) -> impl Iterator<Item = (&Package, Option<&Version>)> {
         self.providers.get(name).into_iter().flatten().filter_map(move |provider| {
             let package = &self.packages[provider.package];
-            let newest = self.newest(&package.control.name)?;
-            (std::ptr::eq(newest, package) && package.control.name != name)
-                .then_some((package, provider.version.as_ref()))
+            (package.control.name != name).then_some((package, provider.version.as_ref()))
         })
+    }
+
+    /// Tells whether nothing newer than `package` has its name.
+    pub fn is_newest(&self, package: &Package) -> bool {
+        self.newest(&package.control.name).is_some_and(|newest| std::ptr::eq(newest, package))
+    }
+
+    /// Returns where the indexes mention the package of this name first.
+    pub fn mention(&self, name: &str) -> Option<Mention> {
+        self.mentions.first(name)
     }
 
     /// Returns the packages that every system has, by name.

@@ -58,6 +58,19 @@ fn an_alternative_that_cannot_be_installed_is_passed_over() {
 }
 
 #[test]
+fn what_was_taken_first_gives_way_to_what_has_no_alternative() {
+    let all = universe(&[
+        "Package: a\nDepends: x | y",
+        "Package: b\nDepends: c",
+        "Package: c\nConflicts: x",
+        "Package: x\nDepends: helper",
+        "Package: helper",
+        "Package: y",
+    ]);
+    assert_eq!(names(&all, &[], &["a", "b"]).unwrap(), ["a=1", "b=1", "c=1", "y=1"]);
+}
+
+#[test]
 fn a_version_can_be_asked_for() {
     let all = universe(&["Package: a\nVersion: 1", "Package: a\nVersion: 2\nDepends: b", "Package: b"]);
     assert_eq!(names(&all, &[], &["a"]).unwrap(), ["a=2", "b=1"]);
@@ -73,8 +86,111 @@ fn what_is_installed_is_kept_when_it_satisfies() {
         "Package: b\nVersion: 2",
     ]);
     let old = [installed("Package: b\nVersion: 1")];
-    assert_eq!(names(&all, &old, &["a", "b"]).unwrap(), ["a=1"]);
-    assert_eq!(names(&all, &old, &["c"]).unwrap(), ["b=2", "c=1"]);
+    assert_eq!(names(&all, &old, &["a"]).unwrap(), ["a=1"]);
+}
+
+#[test]
+fn a_lower_layer_is_not_changed_silently() {
+    let all = universe(&[
+        "Package: b\nVersion: 2",
+        "Package: c\nDepends: b (>= 2)",
+        "Package: d\nConflicts: b",
+        "Package: e\nDepends: missing",
+    ]);
+    let old = [installed("Package: b\nVersion: 1")];
+    assert_eq!(
+        names(&all, &old, &["c"]).unwrap_err(),
+        "a lower layer has `b` `1`, which would have to become `2` for `c`, which has `Depends: b (>= 2)`"
+    );
+    assert_eq!(
+        names(&all, &old, &["d"]).unwrap_err(),
+        "a lower layer has `b` `1`, which would have to go for `d`, which has `Conflicts: b`"
+    );
+    assert_eq!(
+        names(&all, &old, &["b"]).unwrap_err(),
+        "a lower layer has `b` `1`, which would have to become `2`"
+    );
+    assert_eq!(names(&all, &old, &["b=1"]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn one_source_package_has_one_version() {
+    let all =
+        universe(&["Package: tool\nVersion: 2\nSource: both", "Package: lib\nVersion: 2\nSource: both"]);
+    let old = [installed("Package: tool\nVersion: 1")];
+    assert_eq!(
+        names(&all, &old, &["lib"]).unwrap_err(),
+        "a lower layer has `tool` `1`, which would have to become `2`"
+    );
+}
+
+#[test]
+fn of_equal_providers_the_one_that_was_mentioned_last_is_taken() {
+    let all = universe(&[
+        "Package: a\nDepends: mail",
+        "Package: hint\nSuggests: late",
+        "Package: early\nProvides: mail",
+        "Package: late\nProvides: mail",
+    ]);
+    assert_eq!(names(&all, &[], &["a"]).unwrap(), ["a=1", "early=1"]);
+}
+
+#[test]
+fn any_and_native_mean_what_multi_arch_allows() {
+    let all = universe(&[
+        "Package: a\nDepends: python:any, lib:native, tool:amd64",
+        "Package: python\nMulti-Arch: allowed",
+        "Package: lib",
+        "Package: tool",
+        "Package: b\nDepends: lib:any",
+        "Package: c\nDepends: lib:i386",
+    ]);
+    assert_eq!(names(&all, &[], &["a:amd64"]).unwrap(), ["a=1", "lib=1", "python=1", "tool=1"]);
+    assert_eq!(names(&all, &[], &["b"]).unwrap_err(), "`b` -> `lib:any` is not available, there is `1`");
+    assert_eq!(names(&all, &[], &["c"]).unwrap_err(), "`c` -> `lib:i386` is not available, there is `1`");
+    assert_eq!(
+        names(&all, &[], &["a:i386"]).unwrap_err(),
+        "`a` is wanted for `i386`, and the image is for `amd64`"
+    );
+}
+
+#[test]
+fn a_suite_brings_what_its_version_needs() {
+    let mut all = universe(&[
+        "Package: a\nVersion: 1\nDepends: b (= 1)",
+        "Package: a\nVersion: 2",
+        "Package: b\nVersion: 1",
+        "Package: b\nVersion: 2",
+    ]);
+    all.name_archive(0, &["stable"]);
+    let digest = casque_format::digest::Digest::of(b"");
+    let old = |name: &str, more: &str| {
+        format!(
+            "Package: {name}\nVersion: 0\nArchitecture: all\n{more}Filename: x\nSize: 1\nSHA256: {digest}\n\n"
+        )
+    };
+    all.add_index(&(old("a", "Depends: b (<< 1)\n") + &old("b", "")), 1).unwrap();
+    all.name_archive(1, &["oldstable"]);
+    assert_eq!(names(&all, &[], &["a/oldstable"]).unwrap(), ["a=0", "b=0"]);
+    assert_eq!(names(&all, &[], &["a/stable"]).unwrap(), ["a=2"]);
+    assert_eq!(
+        names(&all, &[], &["a=0"]).unwrap_err(),
+        "`a` -> `b (<< 1)` is not available, there is `2`, `1`, `0`"
+    );
+    assert_eq!(
+        names(&all, &[], &["b/testing"]).unwrap_err(),
+        "no suite `testing` has `b`, there is only `2 (stable)`, `1 (stable)`, `0 (oldstable)`"
+    );
+}
+
+#[test]
+fn removing_a_package_is_refused() {
+    let all = universe(&["Package: nano", "Package: g++"]);
+    assert_eq!(
+        names(&all, &[], &["nano-"]).unwrap_err(),
+        "`nano-` would remove `nano`, and a layer can only add packages"
+    );
+    assert_eq!(names(&all, &[], &["g++"]).unwrap(), ["g++=1"]);
 }
 
 #[test]
@@ -115,11 +231,15 @@ fn a_conflict_is_shown_with_both_ways() {
         "Package: x\nConflicts: mail\nProvides: mail",
         "Package: y\nProvides: mail",
     ]);
-    assert_eq!(names(&all, &[], &["a", "b"]).unwrap_err(), "`b` -> `y` conflicts with `a` -> `x`");
+    assert_eq!(
+        names(&all, &[], &["a", "b"]).unwrap_err(),
+        "`a` -> `x` conflicts with `b` -> `y`: `x` `1` has `Conflicts: mail`, and `y` `1` provides `mail`"
+    );
     let all = universe(&["Package: a\nBreaks: b (<< 2)", "Package: b"]);
-    assert_eq!(names(&all, &[], &["a", "b"]).unwrap_err(), "`a` conflicts with `b`");
-    let old = [installed("Package: b\nVersion: 1")];
-    assert_eq!(names(&all, &old, &["a"]).unwrap_err(), "`a` conflicts with `b (installed)`");
+    assert_eq!(
+        names(&all, &[], &["a", "b"]).unwrap_err(),
+        "`a` conflicts with `b`: `a` `1` has `Breaks: b (<< 2)`, and `b` `1` is there as well"
+    );
 }
 
 #[test]

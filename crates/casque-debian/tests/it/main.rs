@@ -2,4 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod apt;
+mod draw;
+mod exceptions;
 mod resolve;
+mod same_as_apt;

@@ -1,18 +1,13 @@
-//! The same archives are given to apt and to `resolve`; both have to choose the same packages.
+//! The real archive: it is verified, what vendors install comes out as apt chooses it, and pins lead to its files.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use casque_debian::{Archive, Keyring, Pin, PinnedArchive, Request, Snapshot, load_archives, resolve};
 use casque_fetch::{FetchError, Network, NetworkSettings, Store};
 use time::OffsetDateTime;
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const MIRROR: &str = "http://deb.debian.org";
-const SUITES: [(&str, &str); 3] =
-    [("debian", "bookworm"), ("debian", "bookworm-updates"), ("debian-security", "bookworm-security")];
+use crate::apt::{Answer, Apt, KEYRING, MIRROR, SUITES};
 
 /// What vendors install; the set of each is compared with apt's.
 const SYSTEMS: [&[&str]; 7] = [
@@ -24,73 +19,6 @@ const SYSTEMS: [&[&str]; 7] = [
     &["rabbitmq-server", "certbot", "mariadb-server"],
     &["php-fpm", "nodejs", "cron", "default-mta"],
 ];
-
-struct Apt {
-    directory: tempfile::TempDir,
-}
-
-impl Apt {
-    /// Returns an apt with a state of its own, or none where there is no apt, no keyring or no archive.
-    fn new() -> Option<Self> {
-        if !Path::new("/usr/bin/apt-get").exists() || !Path::new(KEYRING).exists() {
-            return None;
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let sources: String = SUITES
-            .iter()
-            .map(|(archive, suite)| {
-                format!("deb [arch=amd64 signed-by={KEYRING}] {MIRROR}/{archive} {suite} main\n")
-            })
-            .collect();
-        fs_err::write(directory.path().join("sources.list"), sources).unwrap();
-        fs_err::write(directory.path().join("status"), "").unwrap();
-        for path in ["state/lists/partial", "cache/archives/partial"] {
-            fs_err::create_dir_all(directory.path().join(path)).unwrap();
-        }
-        let apt = Self { directory };
-        apt.run(&["update"]).map(|_| apt)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Option<String> {
-        let path = |name: &str| self.directory.path().join(name).display().to_string();
-        let output = Command::new("/usr/bin/apt-get")
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .args(["-o", &format!("Dir::State={}", path("state"))])
-            .args(["-o", &format!("Dir::State::status={}", path("status"))])
-            .args(["-o", &format!("Dir::Cache={}", path("cache"))])
-            .args(["-o", &format!("Dir::Etc::sourcelist={}", path("sources.list"))])
-            .args(["-o", "Dir::Etc::sourceparts=/dev/null", "-o", "Dir::Etc::preferencesparts=/dev/null"])
-            .args(["-o", "APT::Architecture=amd64", "-o", "APT::Architectures=amd64"])
-            .args([
-                "-o",
-                "APT::Install-Recommends=0",
-                "-o",
-                "APT::Sandbox::User=root",
-                "-o",
-                "APT::Update::Error-Mode=any",
-            ])
-            .args(["-o", "APT::Update::Post-Invoke-Success=", "-o", "Debug::NoLocking=1"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
-    }
-
-    fn choice(&self, names: &[String]) -> BTreeSet<String> {
-        let mut arguments = vec!["-s", "install"];
-        arguments.extend(names.iter().map(String::as_str));
-        let output = self.run(&arguments).expect("apt can install this");
-        output
-            .lines()
-            .filter_map(|line| line.strip_prefix("Inst "))
-            .filter_map(|line| {
-                let (name, rest) = line.split_once(' ')?;
-                Some(format!("{name} {}", rest.strip_prefix('(')?.split(' ').next()?))
-            })
-            .collect()
-    }
-}
 
 fn archives() -> Vec<Archive> {
     let keyring = Keyring::open(&[KEYRING]).unwrap();
@@ -114,10 +42,10 @@ fn choice(snapshot: &Snapshot, names: &[String]) -> BTreeSet<String> {
 
 #[test]
 fn the_real_archive_is_verified_and_resolved_as_apt_resolves_it() {
-    let apt = Apt::new().expect("this test needs apt-get, Debian's keyring and a network");
+    let apt = Apt::new();
     let settings = NetworkSettings { timeout: Duration::from_secs(60), ..NetworkSettings::default() };
     let network = Network::new(&settings).unwrap();
-    let store = Store::open(&apt.directory.path().join("store")).unwrap();
+    let store = Store::open(&apt.path().join("store")).unwrap();
     let now = OffsetDateTime::now_utc();
     let snapshot = load_archives(&network, &store, &archives(), "amd64", now).unwrap();
     assert!(snapshot.universe.len() > 60_000);
@@ -126,10 +54,8 @@ fn the_real_archive_is_verified_and_resolved_as_apt_resolves_it() {
     for system in SYSTEMS {
         let names: Vec<_> =
             essential.iter().cloned().chain(system.iter().map(|name| (*name).to_owned())).collect();
-        let (ours, theirs) = (choice(&snapshot, &names), apt.choice(&names));
-        let missing: Vec<_> = theirs.difference(&ours).collect();
-        let extra: Vec<_> = ours.difference(&theirs).collect();
-        assert!(missing.is_empty() && extra.is_empty(), "{system:?}: missing {missing:?}, extra {extra:?}");
+        let (theirs, said) = apt.ask("status", &names);
+        assert_eq!(Answer::Install(choice(&snapshot, &names)), theirs, "{system:?}: {said}");
     }
 
     let merged = choice(&snapshot, &[vec!["usr-is-merged".to_owned()], essential].concat());
