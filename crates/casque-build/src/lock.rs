@@ -1,6 +1,7 @@
 //! Locking and fetching: what a build takes from elsewhere is decided once, and then only ever downloaded.
 
 mod archives;
+mod changes;
 mod file;
 mod mirrors;
 mod python;
@@ -14,6 +15,7 @@ use casque_fetch::{Network, Progress, Store, fetch_all};
 use time::OffsetDateTime;
 
 pub(crate) use archives::archive_names;
+pub use changes::LockChanges;
 pub use file::{Lockfile, PackageSet, Purpose};
 pub use mirrors::Mirrors;
 pub use python::PythonSet;
@@ -38,6 +40,8 @@ pub enum Update {
     WhenChanged,
     /// Everything.
     Always,
+    /// Every package and distribution, and nothing is run or written.
+    DryRun,
 }
 
 /// What locking needs.
@@ -73,6 +77,9 @@ pub struct Request<'a> {
 /// # Errors
 /// Everything that can be wrong with archives, packages, requirements and the network.
 pub fn lock(request: &Request<'_>) -> Result<Lockfile, BuildError> {
+    if request.update == Update::DryRun {
+        return request.resolve();
+    }
     let mut lock = None;
     if request.update != Update::Always {
         match Lockfile::read(request.path) {

@@ -60,7 +60,10 @@ impl Project {
 
     /// Returns the user's files, and those in the cache that are not there for good.
     pub fn files(&self) -> Vec<String> {
-        let for_good = |file: &str| file.starts_with("cache/store/sha256/") || file == "cache/work.lock";
+        let for_good = |file: &str| {
+            ["cache/store/sha256/", "cache/last/"].iter().any(|start| file.starts_with(start))
+                || ["cache/work.lock", "cache/use.lock", "cache/numbers"].contains(&file)
+        };
         self.environment.files("").into_iter().filter(|file| !for_good(file)).collect()
     }
 
@@ -74,12 +77,37 @@ impl Project {
 fn the_archive_of_these_tests_is_accepted() {
     let project = Project::with_nginx();
     assert_snapshot!(project.environment.see(&mut project.casque(&["lock"])), @r"
+    stdout: + apt 2.6.1 (bookworm)
+    stdout: + nginx-light 1.22.1-9 (bookworm)
+    stdout: + usr-is-merged 37 (bookworm)
       reading the archives' metadata
       resolving, 3 packages to choose from
     ./casque.lock: 3 packages
     exit code 0
     ");
     assert_eq!(project.files(), ["casque.lock", "casque.toml", "keys.asc"]);
+}
+
+#[test]
+fn a_dry_run_says_what_would_change_and_writes_nothing() {
+    let project = Project::with_nginx();
+    assert_snapshot!(project.refused(&["lock", "--dry-run"]), @r"
+    stdout: + apt 2.6.1 (bookworm)
+    stdout: + nginx-light 1.22.1-9 (bookworm)
+    stdout: + usr-is-merged 37 (bookworm)
+      reading the archives' metadata
+      resolving, 3 packages to choose from
+    ./casque.lock: 3 packages
+    exit code 0
+    ");
+    project.lock();
+    assert_snapshot!(project.refused(&["lock", "--dry-run"]), @r"
+    stdout: nothing changed
+      reading the archives' metadata
+      resolving, 3 packages to choose from
+    ./casque.lock: 3 packages
+    exit code 0
+    ");
 }
 
 #[test]
@@ -118,7 +146,7 @@ fn an_unknown_version_is_answered_with_the_known_ones() {
       resolving, 3 packages to choose from
     error: cannot lock `.`
       caused by: cannot choose the packages of layer `deploy`
-      caused by: no archive has `nginx-light` in version `1.18`, only `1.22.1-9`
+      caused by: no archive has `nginx-light` in version `1.18`, only `1.22.1-9 (bookworm)`
     hint: name one of these versions, or none
     exit code 5
     ");
@@ -168,7 +196,7 @@ fn packages_that_exclude_each_other_are_named() {
       resolving, 5 packages to choose from
     error: cannot lock `.`
       caused by: cannot choose the packages of layer `deploy`
-      caused by: `nginx-light` -> `nginx-core` conflicts with `nginx-light` -> `nginx-common`
+      caused by: `nginx-light` -> `nginx-core` conflicts with `nginx-light` -> `nginx-common`: `nginx-core` `1` has `Conflicts: nginx-common`, and `nginx-common` `1` is there as well
     hint: ask for one of them only
     exit code 5
     ");

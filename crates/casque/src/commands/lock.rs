@@ -1,7 +1,7 @@
 //! `casque lock`: pin every package, distribution and download of a step that a build needs.
 
 use casque_build::BuildError;
-use casque_build::lock;
+use casque_build::lock::{LockChanges, Lockfile, Update};
 use casque_build::manifest::Manifest;
 use clap::Args;
 
@@ -24,6 +24,14 @@ pub(crate) struct Arguments {
     /// Take an archive also when it is older than what the lock was made from
     #[arg(long)]
     allow_older: bool,
+
+    /// Resolve, print what would change, and leave the lock as it is
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Print what changed as one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
@@ -32,18 +40,30 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         .map_err(|error| Failure::new(&what, &BuildError::from(error)))?;
     let failed = |error: BuildError| Failure::new(&what, &error);
     let programs = match manifest.recorded_layers().next() {
-        None => None,
-        Some(_) => {
+        Some(_) if !arguments.dry_run => {
             // Before there is a second thread: mounts of steps vanish with this process, however it ends.
             casque_sandbox::private_mounts().map_err(|error| failed(error.into()))?;
             Some(context.programs()?)
         }
+        _ => None,
     };
     let path = context.lockfile(&arguments.project, &manifest);
-    let update = if arguments.update { lock::Update::Always } else { lock::Update::WhenChanged };
+    let update = match (arguments.dry_run, arguments.update) {
+        (true, _) => Update::DryRun,
+        (false, true) => Update::Always,
+        (false, false) => Update::WhenChanged,
+    };
+    // A lock that cannot be read is replaced or refused further on; there is nothing to compare with.
+    let before = Lockfile::read(&path).ok();
     let access = context.access(false, None)?;
     let by = Locking { update, allow_older: arguments.allow_older, programs: programs.as_ref() };
     let locked = context.lock(&manifest, &path, &by, &access, &what)?;
+    let changes = LockChanges::between(before.as_ref(), &locked);
+    context.ui.line(&if arguments.json {
+        serde_json::to_string_pretty(&changes).expect("changes are plain data")
+    } else {
+        changes.to_string()
+    });
     let downloads: usize = locked.steps().iter().map(|step| step.fetches.len()).sum();
     let downloads = if downloads == 0 { String::new() } else { format!(", {downloads} downloads of steps") };
     context.ui.note(&format!("{}: {} packages{downloads}", path.display(), locked.packages.len()));
