@@ -43,6 +43,7 @@ warnings() {
 expected_warnings() {
     cat <<'END'
 `templates/shop.env.j2` uses `ansible_processor_vcpus`: the build's machine decides it for every customer; a setting can
+the private key `/etc/ssl/private/ssl-cert-snakeoil.key` was made in the build and would be the same for every customer, so it is left out; let a service of the type `oneshot` make it: `make-ssl-cert generate-default-snakeoil --force-overwrite`
 the step of `deploy`: `backup.timer` was started and does nothing: only services run in an image
 the step of `deploy`: the kernel's parameters in `/etc/sysctl.d/shop.conf` are left out: the host decides them
 the step of `deploy`: the host name `shop.example` is left out: the engine gives a container its name

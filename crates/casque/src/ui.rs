@@ -2,8 +2,9 @@
 
 #![expect(clippy::print_stderr, reason = "this is the one place that prints")]
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use casque_build::{Event, Observer};
@@ -16,6 +17,8 @@ pub(crate) struct Ui {
     json: bool,
     /// Written whole, so that lines of parallel work do not mix.
     out: Mutex<()>,
+    /// What was warned of: a build that locks first looks at its steps twice.
+    warned: Mutex<BTreeSet<String>>,
 }
 
 impl Ui {
@@ -25,7 +28,7 @@ impl Ui {
             true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
             false => ProgressBar::hidden(),
         };
-        Self { bar, json, out: Mutex::new(()) }
+        Self { bar, json, out: Mutex::new(()), warned: Mutex::default() }
     }
 
     /// Prints what was asked for.
@@ -54,6 +57,12 @@ impl Ui {
 
 impl Observer for Ui {
     fn event(&self, event: &Event) {
+        if let Event::Warning { text } = event {
+            let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+            if !warned.insert(text.clone()) {
+                return;
+            }
+        }
         if self.json {
             match serde_json::to_string(event) {
                 Ok(line) => self.line(&line),
