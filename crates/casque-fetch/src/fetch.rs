@@ -84,6 +84,8 @@ pub fn fetch_all(
     let outcome = Outcome::default();
     let job = Job { network, store, progress, outcome: &outcome };
     thread::scope(|scope| {
+        // Without a network the first file that is missing is the one to name.
+        let parallel = if network.is_offline() { 1 } else { parallel };
         for _ in 0..parallel.clamp(1, missing.len().max(1)) {
             scope.spawn(|| {
                 while let Some(file) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {

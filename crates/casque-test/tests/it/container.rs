@@ -1,8 +1,9 @@
 //! A place of its own for `casque run`, with an image made of the fake service.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use casque_image::archive::{Compression, Image, ImageLayer, Memory, Prepared};
 use casque_image::config::ImageConfig;
@@ -46,8 +47,19 @@ impl Place {
         arguments.push(image.to_str().unwrap());
         let seen = self.run(&arguments);
         assert_eq!((seen.code, seen.stdout.as_str()), (Some(0), "fake\n"), "{}", seen.stderr);
+        self.wait_until_ready();
         let line = seen.stderr.lines().find_map(|line| line.strip_suffix(" leads to port 80"));
         line.unwrap().strip_prefix("fake: ").unwrap().to_owned()
+    }
+
+    /// Waits until the service says that it listens: the port of the host is open before it does.
+    fn wait_until_ready(&self) {
+        let mut logs = self.casque(&["logs", "--follow", "fake"]).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(logs.stdout.take().unwrap()).lines();
+        let ready = lines.map(Result::unwrap).any(|line| line.ends_with("ready"));
+        logs.kill().unwrap();
+        logs.wait().unwrap();
+        assert!(ready);
     }
 
     /// Returns an archive whose image says this word to its entrypoint.
