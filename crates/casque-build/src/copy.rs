@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::builder::Builder;
 use crate::error::BuildError;
+use crate::ignored::Ignored;
 use crate::inputs::Inputs;
 use crate::manifest::LayerStep;
 use crate::source::Sources;
@@ -13,10 +14,11 @@ use crate::template;
 impl Builder<'_> {
     /// Copies what `layer` ships.
     pub(crate) fn copy_stage(&self, layer: &LayerStep, below: &[Stage]) -> Result<Stage, BuildError> {
+        let ignored = Ignored::of_project(&self.manifest.directory).map_err(BuildError::Source)?;
         let mut copies = Vec::new();
         for transfer in &layer.copy {
             let from = self.manifest.directory.join(transfer.from.get_ref());
-            let sources = Sources::collect(&from).map_err(BuildError::Source)?;
+            let sources = Sources::collect(&from, &ignored).map_err(BuildError::Source)?;
             self.judge_marks(&sources)?;
             copies.push((transfer.to.get_ref(), sources));
         }

@@ -33,6 +33,7 @@ mod front;
 mod groups;
 mod identity;
 mod ids;
+mod ignored;
 mod image;
 mod inputs;
 mod keys;

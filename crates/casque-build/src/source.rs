@@ -9,6 +9,8 @@ use casque_format::digest::Digest;
 use serde::Serialize;
 use walkdir::WalkDir;
 
+use crate::ignored::Ignored;
+
 /// Never part of a build's input: version control and caches of interpreters.
 const LEFT_OUT: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 
@@ -36,15 +38,17 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Collects `from`, a file or a directory.
+    /// Collects `from`, a file or a directory, and of what is in it everything but what is `ignored`.
     ///
     /// # Errors
     /// A file that cannot be read, or one that is no file, link or directory.
-    pub(crate) fn collect(from: &Path) -> io::Result<Self> {
+    pub(crate) fn collect(from: &Path, ignored: &Ignored) -> io::Result<Self> {
         let mut entries = Vec::new();
         let walk = WalkDir::new(from).sort_by_file_name().into_iter();
         let wanted = |entry: &walkdir::DirEntry| {
-            entry.depth() == 0 || !is_left_out(&entry.file_name().to_string_lossy())
+            entry.depth() == 0
+                || !(is_left_out(&entry.file_name().to_string_lossy())
+                    || ignored.has(entry.path(), entry.file_type().is_dir()))
         };
         for entry in walk.filter_entry(wanted) {
             let entry = entry?;
@@ -141,6 +145,10 @@ impl Content {
 mod tests {
     use super::*;
 
+    fn collect(directory: &Path) -> Sources {
+        Sources::collect(directory, &Ignored::of_project(directory).unwrap()).unwrap()
+    }
+
     #[test]
     fn version_control_and_our_own_files_are_left_out_and_modes_are_the_two_that_version_control_keeps() {
         let from = tempfile::tempdir().unwrap();
@@ -149,26 +157,29 @@ mod tests {
         fs_err::create_dir_all(at("bin")).unwrap();
         fs_err::write(at(".git/config"), "secret").unwrap();
         fs_err::write(at("casque.layered.lock"), "").unwrap();
+        fs_err::write(at(".casqueignore"), "*.env\n").unwrap();
+        fs_err::write(at("bin/production.env"), "secret").unwrap();
         fs_err::write(at("bin/tool"), "#!/bin/sh\n").unwrap();
         fs_err::set_permissions(at("bin/tool"), Permissions::from_mode(0o700)).unwrap();
         std::os::unix::fs::symlink("bin/tool", at("link")).unwrap();
 
-        let sources = Sources::collect(from.path()).unwrap();
+        let sources = collect(from.path());
         let to = tempfile::tempdir().unwrap();
         sources.copy_to(to.path()).unwrap();
 
         assert!(!to.path().join(".git").exists());
         assert!(!to.path().join("casque.layered.lock").exists());
+        assert!(!to.path().join("bin/production.env").exists() && !to.path().join(".casqueignore").exists());
         assert_eq!(to.path().join("bin/tool").metadata().unwrap().permissions().mode() & 0o7777, 0o755);
         assert_eq!(fs_err::read_link(to.path().join("link")).unwrap(), Path::new("bin/tool"));
-        assert_eq!(Sources::collect(to.path()).unwrap().entries, sources.entries);
+        assert_eq!(collect(to.path()).entries, sources.entries);
     }
 
     #[test]
     fn a_file_that_changed_after_it_was_hashed_stops_the_copy() {
         let from = tempfile::tempdir().unwrap();
         fs_err::write(from.path().join("a"), "one").unwrap();
-        let sources = Sources::collect(from.path()).unwrap();
+        let sources = collect(from.path());
         fs_err::write(from.path().join("a"), "two").unwrap();
         let to = tempfile::tempdir().unwrap();
         assert!(sources.copy_to(to.path()).unwrap_err().to_string().ends_with("changed during the build"));

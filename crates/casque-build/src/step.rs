@@ -13,6 +13,7 @@ use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::event::Event;
 use crate::facts;
+use crate::ignored::Ignored;
 use crate::inputs::{Inputs, digest_of};
 use crate::lock::StepRecord;
 use crate::manifest::{LayerStep, StepNetwork};
@@ -35,9 +36,10 @@ pub(crate) fn project_inputs(directory: &Path, layer: &LayerStep, run: &str) -> 
 }
 
 fn mounts(directory: &Path, layer: &LayerStep) -> Result<Vec<Mount>, BuildError> {
+    let ignored = Ignored::of_project(directory).map_err(BuildError::Source)?;
     let mounts = layer.mount.iter().map(|transfer| {
         let from = directory.join(transfer.from.get_ref());
-        let sources = Sources::collect(&from).map_err(BuildError::Source)?;
+        let sources = Sources::collect(&from, &ignored).map_err(BuildError::Source)?;
         Ok(Mount { to: transfer.to.get_ref().clone(), sources })
     });
     mounts.collect()
