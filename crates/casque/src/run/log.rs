@@ -130,6 +130,10 @@ impl Reader {
     /// Shows every whole line up to the end of the newest file.
     fn drain(&mut self, show: &mut dyn FnMut(&str)) -> Result<(), RunError> {
         loop {
+            // A container that was just started may have no log yet.
+            if self.files.is_empty() && !self.renamed()? {
+                return Ok(());
+            }
             let Some(file) = self.files.first_mut() else { return Ok(()) };
             while file.read_until(b'\n', &mut self.begun).map_err(RunError::File)? > 0 {
                 if self.begun.last() == Some(&b'\n') {
@@ -144,13 +148,15 @@ impl Reader {
         }
     }
 
-    /// Opens the newest file if the one being read was renamed meanwhile.
+    /// Opens the newest file if it is not the one being read: that was renamed meanwhile, or there was none.
     fn renamed(&mut self) -> Result<bool, RunError> {
         let newest = match fs::File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => BufReader::new(other.map_err(RunError::File)?),
         };
-        if inode(&newest)? == inode(&self.files[0])? {
+        if let Some(read) = self.files.first()
+            && inode(&newest)? == inode(read)?
+        {
             return Ok(false);
         }
         self.files.push(newest);
@@ -197,6 +203,15 @@ mod tests {
         log.write(b"ccc\n").unwrap();
         assert_eq!(lines(&mut reader), ["bb", "ccc"]);
         assert_eq!(lines(&mut reader), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_reader_that_comes_before_the_log_sees_all_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut reader = Reader::open(&place(directory.path())).unwrap();
+        assert_eq!(lines(&mut reader), Vec::<String>::new());
+        Log::create(directory.path(), 8).unwrap().write(b"aaa\n").unwrap();
+        assert_eq!(lines(&mut reader), ["aaa"]);
     }
 
     #[test]
