@@ -8,6 +8,7 @@ use std::path::Path;
 use casque_format::image::{DataDirectory, ImagePlan, Product, VERSION};
 use casque_format::paths;
 use casque_format::run::Identity;
+use casque_format::shim::Report;
 
 use crate::base;
 use crate::builder::Builder;
@@ -34,8 +35,9 @@ impl Builder<'_> {
             parts: Parts::One,
             vendor: false,
         };
-        self.stage(&recipe, |root| {
-            let plan = self.image_plan(below, root)?;
+        let stage = self.stage(&recipe, |root| {
+            let mut notes = Vec::new();
+            let plan = self.image_plan(below, root, &mut notes)?;
             let text = serde_json::to_vec_pretty(&plan).expect("a plan is plain data");
             let command = format!("usr/bin/{}", plan.product.command);
             if root.join(&command).symlink_metadata().is_ok() {
@@ -51,8 +53,13 @@ impl Builder<'_> {
             };
             write().map_err(BuildError::Root)?;
             self.write_bill(below, root).map_err(BuildError::Root)?;
-            Ok(None)
-        })
+            Ok(Some(Report::of_notes(notes)))
+        })?;
+        // Of a plan from the cache as well: what an image lacks does not become right by building it again.
+        for text in stage.record.report.iter().flat_map(|report| report.notes.clone()) {
+            self.observer.event(&Event::Warning { text });
+        }
+        Ok(stage)
     }
 
     /// Everything of the manifest that is not in a layer below.
@@ -99,13 +106,17 @@ impl Builder<'_> {
         files.collect()
     }
 
-    fn image_plan(&self, below: &[Stage], root: &Path) -> Result<ImagePlan, BuildError> {
+    /// Makes the plan; `notes` takes what of the services could not be carried over.
+    fn image_plan(
+        &self,
+        below: &[Stage],
+        root: &Path,
+        notes: &mut Vec<String>,
+    ) -> Result<ImagePlan, BuildError> {
         let manifest = self.manifest;
         let accounts = Accounts::of_root(root);
         let mut made = services::services(manifest, root, &accounts)?;
-        for text in made.summaries.drain(..) {
-            self.observer.event(&Event::Warning { text });
-        }
+        notes.append(&mut made.summaries);
         for text in made.details.drain(..) {
             self.observer.event(&Event::Detail { text });
         }

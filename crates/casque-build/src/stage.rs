@@ -20,7 +20,7 @@ use crate::scrub::scrub;
 use crate::split::split;
 
 /// Part of every key: a change in how stages are made must change it.
-const GENERATION: u32 = 8;
+const GENERATION: u32 = 9;
 
 /// A finished stage.
 #[derive(Debug, Clone)]

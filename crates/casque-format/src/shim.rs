@@ -23,6 +23,20 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+impl Report {
+    /// Returns a report that holds nothing but notes.
+    pub fn of_notes(notes: Vec<String>) -> Self {
+        Self {
+            version: VERSION,
+            started: Vec::new(),
+            enabled: Vec::new(),
+            programs: Vec::new(),
+            failures: Vec::new(),
+            notes,
+        }
+    }
+}
+
 /// A service that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartedService {
