@@ -263,6 +263,7 @@ impl Index {
             urls: hashed.into_iter().chain([plain]).collect(),
             digest: self.entry.digest,
             size: Some(self.entry.size),
+            moving: false,
         }
     }
 

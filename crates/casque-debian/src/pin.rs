@@ -86,6 +86,7 @@ impl Pin {
             urls: self.urls.clone(),
             digest: self.sha256,
             size: Some(self.size),
+            moving: false,
         }
     }
 }

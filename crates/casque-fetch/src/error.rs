@@ -121,6 +121,12 @@ pub enum FetchError {
         /// The digest of what came.
         received: Digest,
     },
+    /// The address holds a newer file than the one wanted, as is to be expected of it.
+    #[error("`{url}` has been replaced since")]
+    Superseded {
+        /// Where it was asked for.
+        url: String,
+    },
     /// A file is wanted and nothing says where it is.
     #[error("no address is known")]
     NoUrl,
@@ -175,7 +181,7 @@ impl FetchError {
             Self::Url { .. } | Self::Offline { .. } => 0,
             Self::Connect { .. } | Self::ProxyRefused { .. } => 1,
             // One server that answered knows more than another that could not be asked.
-            Self::NotFound { .. } => 2,
+            Self::NotFound { .. } | Self::Superseded { .. } => 2,
             Self::Status { .. } => 3,
             Self::Truncated { .. } => 4,
             _ => 5,

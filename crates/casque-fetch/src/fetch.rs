@@ -28,6 +28,8 @@ pub struct Wanted {
     pub digest: Digest,
     /// How large it is, when that is known.
     pub size: Option<u64>,
+    /// What the first address holds is replaced from time to time, so another file there is nobody's attack.
+    pub moving: bool,
 }
 
 /// What [`fetch_all`] did.
@@ -122,8 +124,15 @@ impl<'a> Job<'a> {
     fn fetch(&self, file: &Wanted) -> Result<u64, FetchError> {
         let mut worst = FetchError::NoUrl;
         let mut known = false;
-        for url in &file.urls {
-            match self.fetch_from(file, url) {
+        for (index, url) in file.urls.iter().enumerate() {
+            let fetched = self.fetch_from(file, url).map_err(|error| match error {
+                other if !file.moving || index > 0 => other,
+                FetchError::TooLarge { url, .. }
+                | FetchError::SizeMismatch { url, .. }
+                | FetchError::HashMismatch { url, .. } => FetchError::Superseded { url },
+                other => other,
+            });
+            match fetched {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) if !known || error.weight() > worst.weight() => (worst, known) = (error, true),

@@ -47,6 +47,7 @@ impl PinnedDistribution {
             urls: vec![self.url.clone()],
             digest: self.sha256,
             size: self.size,
+            moving: false,
         }
     }
 }

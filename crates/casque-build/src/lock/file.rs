@@ -250,10 +250,10 @@ struct OnlyVersion {
     version: u32,
 }
 
-/// Names the package that an archive no longer has.
+/// Names the file that an archive no longer has.
 pub(super) fn superseded(error: FetchError) -> BuildError {
     match (&error, error.root()) {
-        (FetchError::File { label, .. }, FetchError::NotFound { .. }) => {
+        (FetchError::File { label, .. }, FetchError::NotFound { .. } | FetchError::Superseded { .. }) => {
             BuildError::Superseded { file: label.clone() }
         }
         _ => BuildError::Fetch(error),

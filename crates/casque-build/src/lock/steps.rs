@@ -95,6 +95,7 @@ impl Lockfile {
                     urls,
                     digest,
                     size: Some(fetch.size),
+                    moving: is_replaced(&fetch.url),
                 });
             }
         }
@@ -116,6 +117,11 @@ impl Lockfile {
             .map(|base| format!("{base}{path}"))
             .next()
     }
+}
+
+/// Tells whether an archive replaces the file at this address with each update: its metadata, unless named by hash.
+fn is_replaced(url: &str) -> bool {
+    url.contains("/dists/") && !url.contains("/by-hash/")
 }
 
 /// Returns the addresses whose answers led to `url`: that one may be good for a while only.
@@ -215,6 +221,9 @@ sha256 = "6666666666666666666666666666666666666666666666666666666666666666"
                 ],
             ]
         );
+        assert!(is_replaced("http://deb.debian.org/debian/dists/bookworm/InRelease"));
+        assert!(!is_replaced("http://deb.debian.org/debian/dists/bookworm/main/binary-amd64/by-hash/SHA256/1"));
+        assert!(!is_replaced("http://deb.debian.org/debian/pool/a/a_1.deb"));
         assert_eq!(lock.step_texts().map(|(_, text)| text).collect::<Vec<_>>(), ["page"]);
     }
 

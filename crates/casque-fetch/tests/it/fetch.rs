@@ -32,6 +32,7 @@ pub fn wanted(content: &[u8], urls: &[String]) -> Wanted {
         urls: urls.to_vec(),
         digest: Digest::of(content),
         size: Some(content.len() as u64),
+        moving: false,
     }
 }
 
@@ -164,6 +165,20 @@ fn another_file_than_the_one_wanted_is_not_kept() {
     let refused = set.refusal(wanted(b"thing", std::slice::from_ref(&url)));
     let (expected, received) = (Digest::of(b"thing"), Digest::of(b"thinG"));
     assert_eq!(refused.to_string(), format!("`{url}` has SHA-256 {received} instead of {expected}"));
+}
+
+#[test]
+fn a_newer_file_at_an_address_that_moves_is_told_as_that_and_one_at_a_fixed_address_is_not() {
+    let set = set();
+    let moving = set.server.answer("/latest", &[Answer::File(b"thinG".to_vec())]);
+    let file = |urls: &[String]| Wanted { moving: true, ..wanted(b"thing", urls) };
+    let refused = set.refusal(file(&[moving.clone(), nowhere()]));
+    assert_eq!(refused.to_string(), format!("`{moving}` has been replaced since"));
+    let fixed = set.server.answer("/20260711", &[Answer::File(b"thinG".to_vec())]);
+    let refused = set.refusal(file(&[moving.clone(), fixed]));
+    assert!(matches!(refused, FetchError::HashMismatch { .. }), "{refused}");
+    let fixed = set.server.answer("/20260712", &[Answer::File(b"thing".to_vec())]);
+    assert_eq!(set.fetch(&[file(&[moving, fixed])]).unwrap().fetched, 1);
 }
 
 #[test]

@@ -349,6 +349,25 @@ fn a_package_that_the_archive_has_removed_is_named_with_the_way_out() {
     ");
 }
 
+/// What a step downloaded when it was locked, apt's look at the archive among it.
+#[test]
+fn an_archive_that_moved_on_since_a_step_was_locked_is_no_attack() {
+    let project = Project::with_nginx();
+    project.environment.write("casque.toml", format!("{MANIFEST}run = \"apt-get update\"\nnetwork = true\n"));
+    let mirror = project.archive.mirror();
+    project.environment.write("packages.toml", MANIFEST);
+    let lock = ["lock", "packages.toml", "--lockfile", "casque.lock"];
+    assert_eq!(project.environment.see(&mut project.casque(&lock)).code, Some(0));
+    let (digest, zeros) = ("1".repeat(64), "0".repeat(64));
+    let step = format!(
+        "[[step]]\nlayer = \"deploy\"\ninputs = \"{zeros}\"\n\n[[step.fetch]]\n\
+         url = \"{mirror}{IN_RELEASE}\"\nsize = 7\nsha256 = \"{digest}\"\n"
+    );
+    let locked = fs_err::read_to_string(project.environment.path("casque.lock")).unwrap();
+    project.environment.write("casque.lock", format!("{locked}\n{step}"));
+    assert_snapshot!(project.refused(&["build"]), @r"");
+}
+
 #[test]
 fn a_package_file_that_is_none_is_named() {
     let project = Project::with_nginx();
