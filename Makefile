@@ -27,8 +27,8 @@ soak: ## what takes too long for every change
 	tests/install-needs.sh test
 	tests/soak.sh
 
-bench: ## casque beside docker build, as ratios; sets itself up
-	tests/install-needs.sh test
+bench: ## casque beside what else there is, as ratios; sets itself up
+	tests/install-needs.sh bench
 	$(MAKE) build
 	bench/build.sh
 

@@ -1,183 +1,140 @@
-"""Measures casque build and docker build on the same recipe, in turn. Called by build.sh."""
+"""Measures casque build beside docker build, buildah and mmdebstrap on the same recipe, in turn. Called by build.sh."""
 
 import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE = ROOT / "examples" / "backend"
+from builders import MANIFESTS, ROOT, Buildah, Casque, Docker, Dockerfile, Mmdebstrap
+from measure import changed_bytes, layers, measure
+
 REPORT = ROOT / "dist" / "bench"
-MANIFESTS = {"plain": "casque.toml", "layered": "casque.layered.toml"}
-CASES = ["cold", "unchanged", "one file changed"]
-# Part of every page, and of nothing that is installed: what a vendor changes between two releases.
-CHANGED = "backend/templates/base.html"
-# What casque keeps of downloads; the rest of its cache is what building made.
-DOWNLOADS = ["store"]
+COLD = "from scratch"
+STORE = "from scratch, after another build"
+LOCK = "lock, metadata there"
+UNCHANGED = "nothing changed"
+COPIED = "a copied file, to an archive"
+DIRECTORY = "a copied file, to a directory"
+PLAYBOOK = "a file that the playbook deploys"
+PYTHON = "a Python pin moved"
+LEAF = "a leaf package's security update"
+CASES = [COLD, STORE, LOCK, UNCHANGED, COPIED, DIRECTORY, PLAYBOOK, PYTHON, LEAF]
 
 
-def busy_seconds():
-    """Returns how long the machine's processors have worked, whoever for: docker build works in a daemon."""
-    with open("/proc/stat", encoding="ascii") as file:
-        user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, file.readline().split()[1:])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+class Round:
+    """One builder's figures, each case starting from what the one before left."""
 
+    def __init__(self, tool, number, last):
+        self.tool, self.number, self.last, self.figures = tool, number, last, {}
 
-def run(command, log, **options):
-    """Runs a command; its output goes to the log, and is shown when it fails."""
-    with open(log, "wb") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False, **options)
-    if done.returncode != 0:
-        tail = Path(log).read_text(errors="replace").splitlines()[-30:]
-        raise SystemExit("\n".join([*tail, f"error: `{' '.join(map(str, command))}` ended with {done.returncode}"]))
+    def all(self):
+        tool = self.tool
+        if isinstance(tool, Casque):
+            self.case(STORE, tool.after_another_build())
+            self.case(COLD, tool.cold())
+            self.case(LOCK, tool.lock)
+        else:
+            self.case(COLD, tool.cold())
+        if isinstance(tool, Mmdebstrap):
+            return self.figures
+        self.case(UNCHANGED, tool.build)
+        tool.change_copied_file(self.number)
+        self.update(COPIED)
+        if isinstance(tool, Casque):
+            tool.build_directory()
+            tool.change_copied_file(f"{self.number} again")
+            self.case(DIRECTORY, tool.build_directory)
+            tool.build()
+        tool.change_playbook_file(self.number)
+        self.update(PLAYBOOK)
+        # These two change what the recipe is, so the last round has them.
+        if tool.recipe == "layered" and self.last:
+            tool.move_python_pin()
+            self.update(PYTHON)
+            tool.update_leaf()
+            self.update(LEAF)
+        return self.figures
 
+    def case(self, name, work):
+        self.figures[name] = measure(work)
 
-class Casque:
-    """casque build; its archive is there when it ends."""
-
-    name = "casque build"
-
-    def __init__(self, program, recipe, work):
-        self.program, self.manifest = program, MANIFESTS[recipe]
-        self.log = work / "casque.log"
-        self.source = work / "casque-source"
-        self.warm, self.cache = work / "casque-warm", work / "casque-cache"
-        self.archive = work / "casque.tar"
-        copy_source(self.source)
-
-    def warm_up(self):
-        """Fills the cache of downloads, and makes the lock if the source has none."""
-        self._build(self.warm)
-
-    def cold(self):
-        """Builds with the downloads alone."""
-        shutil.rmtree(self.cache, ignore_errors=True)
-        self.cache.mkdir()
-        for name in DOWNLOADS:
-            if (self.warm / name).exists():
-                shutil.copytree(self.warm / name, self.cache / name, symlinks=True, copy_function=os.link)
-        return self.build
-
-    def build(self):
-        self._build(self.cache)
-
-    def _build(self, cache):
-        command = [self.program, "build", self.source / self.manifest, "--cache", cache, "--output", self.archive]
-        run(command, self.log)
-
-
-class Docker:
-    """docker build and docker save, which gives what a customer downloads."""
-
-    name = "docker build + save"
-
-    def __init__(self, program, recipe, work):
-        self.program, self.tag = program, f"casque-bench-{recipe}"
-        self.log = work / "docker.log"
-        self.source = work / "docker-source"
-        self.archive = work / "docker.tar"
-        copy_source(self.source)
-        shutil.copy(ROOT / "bench" / f"Dockerfile.{recipe}", self.source / "Dockerfile")
-
-    def warm_up(self):
-        """Fills the cache mounts of apt and pip."""
-        self._build("--no-cache")
-
-    def cold(self):
-        """Builds without layers from before; cache mounts stay."""
-        return lambda: self._build("--no-cache")
-
-    def build(self):
-        self._build()
-
-    def _build(self, *arguments):
-        command = [self.program, "build", "--network", "host", "--tag", self.tag, *arguments]
-        if certificates := os.environ.get("SSL_CERT_FILE"):
-            command += ["--secret", f"id=ca,src={certificates}"]
-        run([*command, "."], self.log, cwd=self.source)
-        run([self.program, "save", "--output", self.archive, self.tag], self.log)
-
-    def remove(self):
-        subprocess.run([self.program, "image", "rm", "--force", self.tag], stdout=subprocess.DEVNULL, check=False)
-
-
-def copy_source(to):
-    shutil.copytree(EXAMPLE, to, ignore=shutil.ignore_patterns("__pycache__"))
-
-
-def change(source, round_number):
-    """Changes one file of the application."""
-    with open(source / CHANGED, "a", encoding="utf-8") as file:
-        file.write(f"<!-- {round_number} -->\n")
-
-
-def measure(work):
-    """Runs work; returns its wall and processor seconds."""
-    busy, began = busy_seconds(), time.monotonic()
-    work()
-    return {"wall": time.monotonic() - began, "cpu": busy_seconds() - busy}
-
-
-def one_round(tool, round_number):
-    """Measures the three cases in order, each starting from what the one before left."""
-    figures = {"cold": measure(tool.cold()), "unchanged": measure(tool.build)}
-    change(tool.source, round_number)
-    figures["one file changed"] = measure(tool.build)
-    return figures
+    def update(self, name):
+        """Measures a build after a change, and what a customer loads anew of it."""
+        before = layers(self.tool.archive)
+        self.case(name, self.tool.build)
+        self.figures[name]["bytes"] = changed_bytes(before, layers(self.tool.archive))
 
 
 def median(rounds, case, what):
-    return statistics.median(figures[case][what] for figures in rounds)
+    values = [figures[case][what] for figures in rounds if what in figures.get(case, {})]
+    return statistics.median(values) if values else None
 
 
 def show(recipe, tools, rounds):
-    """Prints medians side by side."""
-    count = len(rounds[tools[0].name])
-    print(f"\n{recipe}: medians of {count}, {platform.machine()}, {os.cpu_count()} processors")
-    print(f"{'':20}{tools[0].name:>24}{tools[1].name:>24}{'ratio':>10}")
+    """Prints medians side by side, the ratio of ours to each peer's in brackets."""
+    ours = rounds[tools[0].name]
+    print(f"\n{recipe}: medians of {len(ours)}, {platform.machine()}, {os.cpu_count()} processors")
+    print(f"{'':36}" + "".join(f"{tool.name:>26}" for tool in tools))
     for case in CASES:
-        for what, unit in (("wall", "s"), ("cpu", "s of CPU")):
-            ours, theirs = (median(rounds[tool.name], case, what) for tool in tools)
-            label = case if what == "wall" else ""
-            print(f"{label:20}{ours:>15.2f} {unit:8}{theirs:>15.2f} {unit:8}{ours / theirs:>10.2f}")
-    ours, theirs = (tool.archive.stat().st_size for tool in tools)
-    print(f"{'archive':20}{ours / 1e6:>15.1f} {'MB':8}{theirs / 1e6:>15.1f} {'MB':8}{ours / theirs:>10.2f}", flush=True)
+        for what, unit, scale in (("wall", "s", 1), ("cpu", "CPU s", 1), ("bytes", "MB anew", 1e-6)):
+            own = median(ours, case, what)
+            if own is None:
+                continue
+            cells = [f"{own * scale:.2f} {unit}"]
+            for tool in tools[1:]:
+                # Whoever has no such case is compared by what he would do instead: everything again.
+                theirs = median(rounds[tool.name], case, what) or (
+                    median(rounds[tool.name], COLD, what) if case == STORE else None)
+                cells.append("-" if not theirs else f"{theirs * scale:.2f} ({own / theirs:.2f}x)")
+            print(f"{case if what == 'wall' else '':36}" + "".join(f"{cell:>26}" for cell in cells))
+    sizes = [tool.archive.stat().st_size for tool in tools]
+    cells = [f"{sizes[0] / 1e6:.1f} MB"] + [f"{size / 1e6:.1f} ({sizes[0] / size:.2f}x)" for size in sizes[1:]]
+    print(f"{'archive':36}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
 
 
 def bench(recipe, options):
     """Measures one recipe and returns what was found."""
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="casque-bench.") as directory:
         work = Path(directory)
-        tools = [Casque(options.casque, recipe, work), Docker(options.docker, recipe, work)]
+        casque = Casque(options.casque, recipe, work)
+        peers = {
+            "docker": lambda: Docker(options.docker, recipe, work),
+            "buildah": lambda: Buildah(options.base, recipe, work),
+            "mmdebstrap": lambda: Mmdebstrap(recipe, work),
+        }
+        tools = [casque]
         try:
+            tools += [peers[name]() for name in options.peer or peers]
             for tool in tools:
                 print(f"{recipe}: {tool.name} fills its cache of downloads", flush=True)
+                if recipe == "layered" and isinstance(tool, Dockerfile):
+                    tool.pin_leaf(casque.leaf_version())
                 tool.warm_up()
             rounds = {tool.name: [] for tool in tools}
             for number in range(options.rounds):
-                # In turn, and the other first the next time, so that neither profits from its place.
+                # In turn, and the other way round the next time, so that nobody profits from his place.
                 for tool in tools if number % 2 == 0 else reversed(tools):
                     print(f"{recipe}: round {number + 1} of {options.rounds}, {tool.name}", flush=True)
-                    rounds[tool.name].append(one_round(tool, number))
+                    rounds[tool.name].append(Round(tool, number, number + 1 == options.rounds).all())
             show(recipe, tools, rounds)
             sizes = {tool.name: tool.archive.stat().st_size for tool in tools}
             return {"rounds": rounds, "archive_bytes": sizes}
         finally:
-            tools[1].remove()
+            for tool in tools:
+                tool.remove()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--casque", required=True)
     parser.add_argument("--docker", required=True)
+    parser.add_argument("--base", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipe", choices=sorted(MANIFESTS), action="append")
+    parser.add_argument("--peer", choices=["docker", "buildah", "mmdebstrap"], action="append")
     options = parser.parse_args()
     found = {recipe: bench(recipe, options) for recipe in options.recipe or MANIFESTS}
     REPORT.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# casque build beside docker build on the same recipe, alternated in one run.
+# casque build beside docker build, buildah and mmdebstrap on the same recipe, alternated in one run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/wait.sh
@@ -9,12 +9,12 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'TEXT'
-usage: bench/build.sh [--rounds N] [--recipe plain|layered]...
+usage: bench/build.sh [--rounds N] [--recipe plain|layered]... [--peer docker|buildah|mmdebstrap]...
 
-Builds examples/backend with casque and with docker build (BuildKit), N times each in turn (3 unless given), with what
-they download kept from an earlier build, and prints medians and ratios: a cold build, a rebuild with nothing changed, a
-rebuild after one file of the application changed, and the archive's size. The figures are also left in
-dist/bench/build.json. Run it on a quiet machine. Needs a network.
+Builds examples/backend with casque, docker build (BuildKit), buildah and mmdebstrap, N times each in turn (3 unless
+given), with what they download kept from an earlier build. Prints medians and ratios: from scratch, with nothing
+changed, after one change of each kind that a vendor makes, what a customer loads anew of it, and the archive's size. The
+figures are also left in dist/bench/build.json. Run it on a quiet machine. Needs a network.
 TEXT
 }
 
@@ -23,7 +23,7 @@ main() {
     mkdir -p dist/bench
     engine_start docker
     base
-    DOCKER_BUILDKIT=1 python3 bench/build.py --casque "$PWD/dist/bin/casque" --docker "$(docker_with_buildkit)" "$@"
+    python3 bench/build.py --casque "$PWD/dist/bin/casque" --docker "$(docker_with_buildkit)" --base dist/bench/base.tar "$@"
 }
 
 # The base image of the Dockerfiles: a minimal Debian of the same suite, made on this machine like casque's own.
@@ -34,7 +34,7 @@ base() {
     took=$(($(now_ms) - began))
     docker import dist/bench/base.tar casque-bench-base >/dev/null
     at_exit "docker image rm --force casque-bench-base >/dev/null"
-    say "the base image took mmdebstrap $took ms; docker build starts from it, casque makes its own within its times"
+    say "the base image took mmdebstrap $took ms; Dockerfiles start from it, casque makes its own within its times"
 }
 
 # Prints a client that builds with BuildKit: one with buildx, or one from before it was a plug-in.

@@ -4,11 +4,12 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: tests/install-needs.sh [build|demo|test]...
+usage: tests/install-needs.sh [build|demo|test|bench]...
 
   build  what compiling casque and building an image takes (the default)
   demo   that, and what the demo calls
   test   that, and the engines, browser and servers of the tests
+  bench  that, and what casque is measured beside
 
 Does nothing when everything is there. Calls sudo when not run by root.
 TEXT
@@ -45,6 +46,7 @@ test shellcheck shellcheck
 test skopeo skopeo
 test slirp4netns slirp4netns
 test umoci umoci
+bench buildah buildah
 TEXT
 }
 
@@ -105,6 +107,7 @@ main() {
             build) groups+=(build) ;;
             demo) groups+=(build demo) ;;
             test) groups+=(build demo test) ;;
+            bench) groups+=(build demo test bench) ;;
             -h | --help)
                 usage
                 exit 0
