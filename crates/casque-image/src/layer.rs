@@ -11,7 +11,10 @@ use thiserror::Error;
 
 use crate::diff::{self, Change};
 
+mod import;
 mod writer;
+
+pub use import::ImportError;
 
 use writer::{LayerWriter, Measured};
 

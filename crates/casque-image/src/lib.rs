@@ -9,6 +9,7 @@
 //! | [`read`] | opens such files, whoever wrote them |
 //! | [`tree`] | the entries of an image, all layers merged, and their contents |
 //! | [`unpack`] | makes a root filesystem of layers |
+//! | [`resolve`] | finds paths in a root filesystem whose links never lead out of it |
 //! | [`listing`] | describes a tree or a layer in readable lines |
 
 pub mod archive;
@@ -22,7 +23,7 @@ mod layer_reader;
 pub mod listing;
 pub mod node;
 pub mod read;
-mod resolve;
+pub mod resolve;
 mod source;
 mod tar_reader;
 pub mod tar_writer;

@@ -19,6 +19,9 @@ mod error;
 
 pub use error::ReadError;
 
+/// The only kind of machine so far.
+pub const PLATFORM: &str = "linux/amd64";
+
 /// No document of an image is larger.
 const DOCUMENT_LIMIT: u64 = 16 << 20;
 
@@ -28,6 +31,8 @@ const DOCUMENT_LIMIT: u64 = 16 << 20;
 pub struct Archive {
     source: Source,
     config: ImageConfig,
+    /// Operating system and architecture, such as `linux/amd64`.
+    platform: String,
     image_id: Digest,
     names: Vec<String>,
     layers: Vec<ReadLayer>,
@@ -127,6 +132,11 @@ impl Archive {
             let diff_id = Digest::from_oci(diff_id)
                 .map_err(|error| source.unreadable(config, io::Error::other(error)))?;
             let descriptor = described.layers.get(index).filter(|layer| member.ends_with(hex(&layer.digest)));
+            if let Some(why) = descriptor.and_then(|layer| refused(&layer.media_type)) {
+                let media_type = described.layers[index].media_type.clone();
+                let (archive, layer) = (source.path().to_owned(), diff_id.oci());
+                return Err(ReadError::LayerType { archive, layer, media_type, why });
+            }
             let blob = descriptor.and_then(|layer| Digest::from_oci(&layer.digest).ok()).unwrap_or(diff_id);
             let left_out = index < described.left_out && !source.has(&member);
             let (size, compression) = match (left_out, descriptor) {
@@ -143,7 +153,13 @@ impl Archive {
         for (layer, created_by) in layers.iter_mut().zip(document.created_by()) {
             layer.created_by = created_by;
         }
-        Ok(Self { config: document.to_config(), source, image_id, names: parts.names, layers })
+        let platform = platform(&document.os, &document.architecture);
+        Ok(Self { config: document.to_config(), platform, source, image_id, names: parts.names, layers })
+    }
+
+    /// Returns which operating system and architecture the image is for, such as [`PLATFORM`].
+    pub fn platform(&self) -> &str {
+        &self.platform
     }
 
     /// Returns what the image says about itself.
@@ -172,7 +188,7 @@ impl Archive {
     }
 
     /// Refuses a thin archive, for what needs every layer.
-    pub(crate) fn require_whole(&self) -> Result<(), ReadError> {
+    pub fn require_whole(&self) -> Result<(), ReadError> {
         match self.left_out() {
             0 => Ok(()),
             layers => Err(ReadError::Thin { archive: self.source.path().to_owned(), layers }),
@@ -194,6 +210,16 @@ impl Archive {
             self.check(&layer.member, &mut plain, layer.diff_id)?;
         }
         Ok(())
+    }
+
+    /// Reads a layer as it is in the archive and compares it with the digest that its manifest has.
+    pub(crate) fn verify_blob(&self, layer: &ReadLayer) -> Result<(), ReadError> {
+        self.check(&layer.member, &mut self.source.section(&layer.member)?, layer.blob)
+    }
+
+    /// Says that a layer is not what its digest says.
+    pub(crate) fn damaged(&self, layer: &ReadLayer) -> ReadError {
+        damaged(&self.source, &layer.member)
     }
 
     /// Finds every entry of the image, upper layers hiding lower ones, without reading contents.
@@ -283,7 +309,17 @@ fn find_oci(source: &Source) -> Result<FoundOci, ReadError> {
     let mut names = Vec::new();
     let descriptor = loop {
         let archive = source.path().to_owned();
+        let others = index.manifests.iter().filter_map(|other| other.platform.as_ref());
+        // Attestations are for an unknown machine.
+        let others = others.filter(|other| other.os != "unknown");
+        let mut platforms: Vec<String> =
+            others.map(|other| platform(&other.os, &other.architecture)).collect();
         let mut images: Vec<Descriptor> = index.manifests.into_iter().filter(is_usable).collect();
+        if images.is_empty() && !platforms.is_empty() {
+            platforms.sort();
+            platforms.dedup();
+            return Err(ReadError::OtherPlatforms { archive, platforms, wanted: PLATFORM });
+        }
         images.sort_by(|one, other| one.digest.cmp(&other.digest));
         for name in images.iter().filter_map(name) {
             if !names.contains(name) {
@@ -338,10 +374,21 @@ impl<W: Write> Write for Hashed<W> {
 
 /// Returns whether a manifest could be the image: attestations are not, nor other machines' images.
 fn is_usable(descriptor: &Descriptor) -> bool {
-    descriptor
-        .platform
-        .as_ref()
-        .is_none_or(|platform| platform.os == "linux" && platform.architecture == "amd64")
+    descriptor.platform.as_ref().is_none_or(|found| platform(&found.os, &found.architecture) == PLATFORM)
+}
+
+fn platform(os: &str, architecture: &str) -> String {
+    format!("{os}/{architecture}")
+}
+
+/// Says why a layer of this type cannot be read; an absent type is one of Docker's archives.
+fn refused(media_type: &str) -> Option<&'static str> {
+    let kinds = [".tar", ".tar+gzip", ".tar+zstd", ".tar.gzip", ".tar.zstd"];
+    if media_type.ends_with("+encrypted") {
+        return Some("which only whoever has its key can read");
+    }
+    let known = media_type.is_empty() || kinds.iter().any(|kind| media_type.ends_with(kind));
+    (!known).then_some("and only tars, plain or compressed with gzip or zstd, can be read")
 }
 
 fn name(descriptor: &Descriptor) -> Option<&String> {

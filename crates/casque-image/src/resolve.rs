@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Component, Path, PathBuf};
+
+use crate::node::is_absent;
 
 /// As many as Linux follows.
 const MOST_LINKS: u32 = 40;
@@ -50,6 +53,25 @@ pub(crate) fn follow<E>(
         }
     }
     Ok(Some(resolved))
+}
+
+/// Returns where `path` of the image unpacked at `root` is on disk, its last link followed too. What is missing is where it
+/// would be made.
+///
+/// # Errors
+/// Links that lead in a circle, or cannot be read.
+pub fn located(root: &Path, path: &Path) -> io::Result<PathBuf> {
+    let inside = follow(path, |path| look(root, path))?;
+    Ok(root.join(inside.ok_or(rustix::io::Errno::LOOP)?))
+}
+
+/// Looks at `path` below `root`.
+pub(crate) fn look(root: &Path, path: &Path) -> io::Result<Found> {
+    match fs_err::read_link(root.join(path)) {
+        Ok(target) => Ok(Found::Link(target)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput || is_absent(&error) => Ok(Found::Other),
+        Err(error) => Err(error),
+    }
 }
 
 enum Step {

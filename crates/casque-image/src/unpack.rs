@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::layer_reader::{Item, LayerEntry, Stop};
 use crate::node::{Kind, Node, is_absent, is_recorded};
 use crate::read::{Archive, ReadError};
-use crate::resolve::{self, Found};
+use crate::resolve;
 
 /// Why an image could not be unpacked.
 #[derive(Debug, Error)]
@@ -87,14 +87,8 @@ impl Unpacker<'_> {
     /// Returns where an entry is: links in front of its last component lead inside the root.
     fn place(&self, path: &Path) -> io::Result<PathBuf> {
         let Some(name) = path.file_name() else { return Ok(self.root.to_owned()) };
-        let look = |path: &Path| match fs_err::read_link(self.root.join(path)) {
-            Ok(target) => Ok(Found::Link(target)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput || is_absent(&error) => {
-                Ok(Found::Other)
-            }
-            Err(error) => Err(error),
-        };
-        let parent = resolve::follow(path.parent().unwrap_or(Path::new("")), look)?;
+        let parent =
+            resolve::follow(path.parent().unwrap_or(Path::new("")), |path| resolve::look(self.root, path))?;
         let parent = parent.ok_or(rustix::io::Errno::LOOP)?;
         let parent = self.root.join(parent);
         fs_err::create_dir_all(&parent)?;
@@ -109,7 +103,16 @@ impl Unpacker<'_> {
                 return Ok(());
             }
         }
-        fs_err::os::unix::fs::lchown(path, Some(node.uid), Some(node.gid))?;
+        fs_err::os::unix::fs::lchown(path, Some(node.uid), Some(node.gid)).map_err(|error| {
+            if error.kind() != io::ErrorKind::InvalidInput {
+                return error;
+            }
+            // In a user namespace there are only so many.
+            let (uid, gid) = (node.uid, node.gid);
+            io::Error::other(format!(
+                "it belongs to user {uid} and group {gid}, and this ordinary user has fewer subordinate ids"
+            ))
+        })?;
         let is_link = matches!(node.kind, Kind::Symlink { .. });
         if !is_link {
             // After the owner, whose change clears set-id bits and capabilities.

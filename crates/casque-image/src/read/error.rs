@@ -77,6 +77,28 @@ pub enum ReadError {
         /// How many layers are not there.
         layers: usize,
     },
+    /// No image of the index is for this kind of machine.
+    #[error("archive `{}` holds images for {} only, and none for {wanted}", archive.display(), platforms.join(", "))]
+    OtherPlatforms {
+        /// The archive.
+        archive: PathBuf,
+        /// Whom they are for.
+        platforms: Vec<String>,
+        /// What was looked for.
+        wanted: &'static str,
+    },
+    /// A layer that is no tar, or one that only who has its key can read.
+    #[error("layer `{layer}` in archive `{}` is of the type `{media_type}`, {why}", archive.display())]
+    LayerType {
+        /// The archive.
+        archive: PathBuf,
+        /// The layer's digest.
+        layer: String,
+        /// What its manifest says it is.
+        media_type: String,
+        /// What is wrong with that.
+        why: &'static str,
+    },
     /// More than one image to choose from.
     #[error("archive `{}` holds {} images ({}), and only archives of one image can be used", archive.display(), images.len(), images.join(", "))]
     Several {

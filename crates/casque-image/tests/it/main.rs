@@ -5,6 +5,7 @@
 mod archive;
 mod damage;
 mod diff;
+mod import;
 mod layer;
 mod output;
 mod scratch;
