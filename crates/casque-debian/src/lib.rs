@@ -35,7 +35,7 @@ pub use order::{Batch, configure_batches, preinst_order};
 pub use pin::{Pin, PinnedArchive};
 pub use relation::{Alternatives, NotARelation, Operator, Relation, parse_relations};
 pub use release::{Release, ReleaseError};
-pub use resolve::{Change, Request, ResolveError, Step, resolve};
+pub use resolve::{Change, Request, ResolveError, Step, resolve, resolve_on};
 pub use stanza::{Stanza, stanzas};
 pub use universe::{Package, PackagePin, Preferences, Universe, UniverseError, matches};
 pub use unpack::{UnpackError, add_control, forget_left_out, installed_packages, prepare_root, unpack};

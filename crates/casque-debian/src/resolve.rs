@@ -10,7 +10,7 @@ mod suite;
 mod system;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub use error::{Change, ResolveError, Step};
 pub use request::Request;
@@ -28,9 +28,20 @@ pub fn resolve<'a>(
     installed: &'a [Control],
     wanted: &[Request],
 ) -> Result<Vec<&'a Package>, ResolveError> {
+    resolve_on(universe, &HashSet::new(), installed, wanted)
+}
+
+/// Does what [`resolve()`] does where the packages named in `held` stay in their version, as those do that
+/// apt-mark(8) holds: asked for by name alone, what is there will do, however old it is.
+pub fn resolve_on<'a>(
+    universe: &'a Universe,
+    held: &HashSet<String>,
+    installed: &'a [Control],
+    wanted: &[Request],
+) -> Result<Vec<&'a Package>, ResolveError> {
     let mut evicted = HashMap::new();
     loop {
-        let mut resolver = Resolver::new(universe, installed, evicted)?;
+        let mut resolver = Resolver::new(universe, held, installed, evicted)?;
         match resolver.choose(wanted) {
             Ok(()) => return resolver.answer(),
             // Something that was taken for want of a reason not to; now there is one.
@@ -61,8 +72,10 @@ impl From<ResolveError> for Failure<'_> {
     }
 }
 
-struct Resolver<'a> {
+struct Resolver<'a, 'h> {
     universe: &'a Universe,
+    /// Installed, and to stay as they are.
+    held: &'h HashSet<String>,
     system: System<'a>,
     /// The newest versions of what is installed in an older one, by their source.
     outdated: HashMap<&'a str, Vec<&'a Package>>,
@@ -74,9 +87,10 @@ struct Resolver<'a> {
     impossible: HashMap<*const Package, Failure<'a>>,
 }
 
-impl<'a> Resolver<'a> {
+impl<'a, 'h> Resolver<'a, 'h> {
     fn new(
         universe: &'a Universe,
+        held: &'h HashSet<String>,
         installed: &'a [Control],
         evicted: HashMap<*const Package, ResolveError>,
     ) -> Result<Self, ResolveError> {
@@ -85,18 +99,24 @@ impl<'a> Resolver<'a> {
         for control in installed {
             if let Some(newest) = universe.newest(&control.name)
                 && newest.control.version > control.version
+                && !held.contains(&control.name)
             {
                 outdated.entry(newest.control.built_from().0).or_default().push(newest);
             }
         }
-        Ok(Self { universe, system, outdated, pinned: HashMap::new(), evicted, impossible: HashMap::new() })
+        let (pinned, impossible) = (HashMap::new(), HashMap::new());
+        Ok(Self { universe, held, system, outdated, pinned, evicted, impossible })
     }
 
     fn choose(&mut self, wanted: &[Request]) -> Result<(), Failure<'a>> {
         let mut found = vec![];
         for request in wanted {
             let here = self.system.named(&request.name).map(|number| self.system.members[number].control);
-            if here.is_some_and(|control| request.is_version(&control.version)) {
+            let will_do = |control: &Control| {
+                request.is_version(&control.version)
+                    || (request.is_for_newest() && self.held.contains(&control.name))
+            };
+            if here.is_some_and(will_do) {
                 continue;
             }
             let package = request.find(self.universe)?;

@@ -12,7 +12,7 @@ use super::system::{Needed, System};
 use crate::relation::Relation;
 use crate::universe::Package;
 
-impl<'a> Resolver<'a> {
+impl<'a> Resolver<'a, '_> {
     /// Pins the versions of a suite that those packages need which were asked for by suite.
     pub(super) fn follow_suites(&mut self, found: &[(&Request, &'a Package)]) -> Result<(), ResolveError> {
         if found.iter().all(|(request, _)| request.suite().is_none()) {

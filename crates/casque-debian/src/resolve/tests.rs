@@ -125,6 +125,27 @@ fn one_source_package_has_one_version() {
 }
 
 #[test]
+fn what_is_held_will_do_and_stays_and_so_do_its_siblings() {
+    let all = universe(&[
+        "Package: tool\nVersion: 2\nSource: both",
+        "Package: lib\nVersion: 2\nSource: both",
+        "Package: strict\nVersion: 2\nDepends: tool (= 2)",
+    ]);
+    let old = [installed("Package: tool\nVersion: 1")];
+    let held = HashSet::from(["tool".to_owned()]);
+    let names = |wanted: &str| {
+        let chosen = resolve_on(&all, &held, &old, &[Request::parse(wanted)]);
+        chosen.map(|packages| packages.iter().map(|package| package.control.name.clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(names("lib").unwrap(), ["lib"]);
+    assert_eq!(names("tool").unwrap(), [""; 0]);
+    for wanted in ["strict", "tool=2"] {
+        let changes = "a lower layer has `tool` `1`, which would have to become `2`";
+        assert!(names(wanted).unwrap_err().to_string().starts_with(changes), "{wanted}");
+    }
+}
+
+#[test]
 fn of_equal_providers_the_one_that_was_mentioned_last_is_taken() {
     let all = universe(&[
         "Package: a\nDepends: mail",

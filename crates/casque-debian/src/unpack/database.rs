@@ -81,8 +81,9 @@ impl Database {
         let read = |name: &str| tree.read(&Path::new(DATABASE).join(name));
         let mut status = BTreeMap::new();
         for stanza in stanzas(&read("status")?) {
-            let control = Control::parse(&stanza).map_err(UnpackError::Control)?;
-            status.insert((control.name, control.architecture), stanza.text().to_owned());
+            // Of a package that is not installed, dpkg may keep a name and what was wanted of it, and nothing else.
+            let field = |name| stanza.get(name).unwrap_or_default().to_owned();
+            status.insert((field("Package"), field("Architecture")), stanza.text().to_owned());
         }
         let diversions = parse_diversions(&read("diversions")?);
         let mut interests: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();

@@ -142,6 +142,19 @@ fn the_database_says_what_dpkg_would_say() {
     assert_eq!(again.to_string(), "package `a` is installed already, in version 1");
 }
 
+#[test]
+fn a_database_that_is_there_is_extended_and_what_it_says_of_others_stays() {
+    let set = Set::new();
+    let before = "Package: a\nStatus: hold ok installed\nVersion: 1\nArchitecture: all\n\n\
+        Package: selected\nStatus: install ok not-installed\nPriority: optional\n\n";
+    fs::write(set.root.join("var/lib/dpkg/status"), before).unwrap();
+    unpack(&set.root, &[set.deb("b\nVersion: 1\nArchitecture: all", &[], &[])], 1).unwrap();
+    let after = set.read("var/lib/dpkg/status");
+    let (a, rest) = before.split_once("\n\n").unwrap();
+    assert!(after.contains(a) && after.contains(rest.trim_end()), "{after}");
+    assert!(after.contains("Package: b\nStatus: install ok unpacked\nVersion: 1\n"), "{after}");
+}
+
 fn md5(text: &str) -> String {
     use md5::{Digest as _, Md5};
     Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
