@@ -27,6 +27,7 @@ main() {
     step make --no-print-directory -C examples/backend test-production
     step demo/image.sh
     step tests/root.sh
+    step tests/base.sh
     step tests/sbom.sh
     step tests/same-bytes.sh
     step tests/ordinary-user.sh

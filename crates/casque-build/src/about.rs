@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use toml::Spanned;
 
+use crate::carried::Carried;
 use crate::configure::ARCHITECTURE;
 use crate::manifest::Manifest;
 
@@ -34,20 +35,29 @@ pub(crate) fn is_own(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|word| OWN.contains(&word))
 }
 
-/// Returns what engines are told, `created` being the build's epoch.
-pub(crate) fn config(manifest: &Manifest, created: u64) -> ImageConfig {
+/// Says whether OCI's image specification gives this name its meaning.
+pub(crate) fn is_of_oci(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Returns what engines are told, `created` being the build's epoch and `carried` what the base says.
+pub(crate) fn config(manifest: &Manifest, created: u64, carried: &Carried) -> ImageConfig {
     let image = &manifest.content.image;
+    let mut environment = BTreeMap::from([(
+        "PATH".to_owned(),
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+    )]);
+    environment.extend(carried.environment.clone());
+    let mut all_labels = carried.labels.clone();
+    all_labels.extend(labels(manifest, created));
     ImageConfig {
         architecture: ARCHITECTURE.to_owned(),
         created,
         entrypoint: vec![paths::INIT.to_owned()],
-        environment: BTreeMap::from([(
-            "PATH".to_owned(),
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-        )]),
+        environment,
         ports: image.expose.clone(),
         volumes: vec![paths::DATA.to_owned()],
-        labels: labels(manifest, created),
+        labels: all_labels,
         stop_signal: Some("SIGTERM".to_owned()),
         healthcheck: healthcheck(manifest),
         ..ImageConfig::default()
@@ -110,7 +120,7 @@ mod tests {
         let manifest = manifest(
             "labels = { licenses = \"MIT\", title = \"Notes\", \"com.vendor.team\" = \"x\" }\nannotations = { \"com.vendor.channel\" = \"beta\" }",
         );
-        let config = config(&manifest, 1_700_000_000);
+        let config = config(&manifest, 1_700_000_000, &Carried::default());
         let expected = [
             ("com.vendor.team", "x"),
             ("org.opencontainers.image.created", "2023-11-14T22:13:20Z"),
@@ -130,15 +140,20 @@ mod tests {
 
     #[test]
     fn health_is_asked_of_the_agent_without_a_shell_unless_it_is_switched_off() {
-        let check = config(&manifest(""), 0).healthcheck.unwrap();
+        let check = config(&manifest(""), 0, &Carried::default()).healthcheck.unwrap();
         assert_eq!(check.command, ["/usr/lib/casque/agent", "health"]);
         assert_eq!(check.start_period, Duration::from_secs(120));
-        let check = config(&manifest("healthcheck = { interval = \"5s\", retries = 9 }"), 0).healthcheck;
+        let check =
+            config(&manifest("healthcheck = { interval = \"5s\", retries = 9 }"), 0, &Carried::default())
+                .healthcheck;
         let check = check.unwrap();
         assert_eq!(
             (check.interval, check.timeout, check.retries),
             (Duration::from_secs(5), Duration::from_secs(5), 9)
         );
-        assert_eq!(config(&manifest("healthcheck = { enabled = false }"), 0).healthcheck, None);
+        assert_eq!(
+            config(&manifest("healthcheck = { enabled = false }"), 0, &Carried::default()).healthcheck,
+            None
+        );
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use casque_format::digest::Digest;
 use casque_format::paths;
+use casque_image::resolve::located;
+use serde::Serialize;
 
 use crate::builder::Builder;
 use crate::error::BuildError;
@@ -18,22 +20,33 @@ use crate::manifest::Manifest;
 use crate::stage::{Parts, Recipe, Stage};
 use crate::trim;
 
+/// The stage on top of a base that somebody else made.
+pub(crate) const ADDED: &str = "base/added";
 /// The serving agent's user: it may read its own configuration and nothing else.
 pub(crate) const AGENT_USER: &str = "casque";
 /// Neither adduser (from 100 up) nor useradd (from 999 down) comes here by itself.
 const AGENT_ID: u32 = 899;
 
 impl Builder<'_> {
+    /// Makes what the image stands on.
+    pub(crate) fn base_stages(&self) -> Result<Vec<Stage>, BuildError> {
+        match &self.base {
+            None => Ok(vec![self.base_stage()?]),
+            Some(base) => self.stages_on(base),
+        }
+    }
+
     /// Makes the distribution's root filesystem.
-    pub(crate) fn base_stage(&self) -> Result<Stage, BuildError> {
+    fn base_stage(&self) -> Result<Stage, BuildError> {
         let packages = self.lock.pins("base", Purpose::Packages);
         let users = users(self.manifest);
-        let sources = self.lock.sources_list();
+        let sources = self.lock.sources_list(self.manifest.content.base.archive.len());
+        let release = self.manifest.content.base.release().expect("a base without an image has a release");
         let left_out = trim::rules(&self.manifest.content.image.keep);
         let answers = self.preseed().map_err(BuildError::Root)?;
         let recipe = Recipe {
             name: "base",
-            created_by: format!("casque: {} {} packages", self.manifest.content.base.suite, packages.len()),
+            created_by: format!("casque: {} {} packages", release.suite, packages.len()),
             inputs: self
                 .dated()
                 .with_packages(&packages)
@@ -81,7 +94,7 @@ impl Builder<'_> {
         };
         self.stage(&recipe, |root| {
             let write = |bytes: &[u8], to: &str| -> io::Result<()> {
-                let place = root.join(to.trim_start_matches('/'));
+                let place = located(root, Path::new(to))?;
                 fs_err::create_dir_all(place.parent().expect("programs are in a directory"))?;
                 fs_err::write(&place, bytes)?;
                 fs_err::set_permissions(&place, Permissions::from_mode(0o755))
@@ -112,25 +125,34 @@ fn program_inputs(contents: &[(Vec<u8>, &str)]) -> Inputs {
 }
 
 /// A user as lines of passwd(5), group(5) and shadow(5).
-type UserLines = [(&'static str, String); 4];
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct UserLines {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) lines: [(&'static str, String); 4],
+}
 
-fn users(manifest: &Manifest) -> Vec<UserLines> {
-    let lines = |name: &str, uid: u32, home: &str, shell: &str| -> UserLines {
-        [
+impl UserLines {
+    pub(crate) fn new(name: &str, uid: u32, home: &str, shell: &str) -> Self {
+        let lines = [
             ("etc/passwd", format!("{name}:x:{uid}:{uid}::{home}:{shell}\n")),
             ("etc/group", format!("{name}:x:{uid}:\n")),
             ("etc/shadow", format!("{name}:!:::::::\n")),
             ("etc/gshadow", format!("{name}:!::\n")),
-        ]
-    };
-    let own = lines(AGENT_USER, AGENT_ID, "/nonexistent", "/usr/sbin/nologin");
-    let named =
-        manifest.content.users.iter().map(|(name, user)| lines(name, user.uid, &user.home, &user.shell));
+        ];
+        Self { name: name.to_owned(), uid, lines }
+    }
+}
+
+pub(crate) fn users(manifest: &Manifest) -> Vec<UserLines> {
+    let own = UserLines::new(AGENT_USER, AGENT_ID, "/nonexistent", "/usr/sbin/nologin");
+    let users = manifest.content.users.iter();
+    let named = users.map(|(name, user)| UserLines::new(name, user.uid, &user.home, &user.shell));
     std::iter::once(own).chain(named).collect()
 }
 
 fn add_users(root: &Path, users: &[UserLines]) -> io::Result<()> {
-    for (path, line) in users.iter().flatten() {
+    for (path, line) in users.iter().flat_map(|user| &user.lines) {
         let path = root.join(path);
         let mut text = fs_err::read_to_string(&path)?;
         text += line;

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use casque_format::digest::Digest;
+use casque_format::settings::environment_name;
 use casque_sandbox::Sandbox;
 
+use crate::base_image::BaseImage;
 use crate::cache::Cache;
+use crate::carried::{Carried, carried};
 use crate::error::BuildError;
 use crate::event::{Event, Observer};
 use crate::inputs::Inputs;
@@ -42,6 +45,10 @@ pub struct Reach {
 pub struct Builder<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) lock: &'a Lockfile,
+    /// The image that the product starts from.
+    pub(crate) base: Option<BaseImage>,
+    /// What of its configuration carries over.
+    pub(crate) carried: Carried,
     pub(crate) cache: &'a Cache,
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) programs: &'a Programs,
@@ -61,6 +68,15 @@ pub struct Builder<'a> {
     pub(crate) recording: Option<Recording<'a>>,
 }
 
+/// Opens the image that the product starts from, and decides what of its configuration carries over.
+pub(crate) fn base(manifest: &Manifest) -> Result<(Option<BaseImage>, Carried), BuildError> {
+    let base = BaseImage::open(manifest)?;
+    let prefix = &manifest.content.image.env_prefix;
+    let settings = manifest.settings().into_keys().map(|name| environment_name(prefix, &name)).collect();
+    let carried = base.as_ref().map(|base| carried(base.archive.config(), &settings)).unwrap_or_default();
+    Ok((base, carried))
+}
+
 impl Builder<'_> {
     /// Makes every stage, lowest first.
     pub(crate) fn stages(&self) -> Result<Vec<Stage>, BuildError> {
@@ -72,7 +88,7 @@ impl Builder<'_> {
 
     /// Makes the stages of the first layers.
     pub(crate) fn stages_of(&self, layers: &[LayerStep]) -> Result<Vec<Stage>, BuildError> {
-        let mut stages = vec![self.base_stage()?];
+        let mut stages = self.base_stages()?;
         stages.push(self.programs_stage(&stages)?);
         for layer in layers {
             if !layer.packages.is_empty() {

@@ -15,7 +15,7 @@ use crate::sandbox::{Access, Confined};
 use crate::trim;
 
 /// Files that sandboxes and engines mount over, whatever they hold.
-const MOUNT_POINTS: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
+pub(crate) const MOUNT_POINTS: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 /// Packages being decompressed at a time.
 const THREADS: usize = 2;
 
@@ -26,8 +26,10 @@ const THREADS: usize = 2;
 /// them, for debconf goes by that.
 const PREINST: &str = r#"
 set -e
-[ -e /usr/bin/awk ] || ln -s mawk /usr/bin/awk
-[ -e /usr/bin/sh ] || ln -s dash /usr/bin/sh
+if [ "$0" = new ]; then
+    [ -e /usr/bin/awk ] || ln -s mawk /usr/bin/awk
+    [ -e /usr/bin/sh ] || ln -s dash /usr/bin/sh
+fi
 export DPKG_ADMINDIR=/var/lib/dpkg DPKG_ROOT= DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1
 DPKG_RUNNING_VERSION=$(dpkg-query --showformat='${Version}' --show dpkg)
 DPKG_MAINTSCRIPT_ARCH=$(dpkg --print-architecture)
@@ -96,8 +98,8 @@ impl Builder<'_> {
         }
         let confined = Confined::new(self, root, Access::None).map_err(BuildError::Root)?;
         // bash is there unpacked; `sh` is a link that configuring dash makes.
-        let shell = if new { "/usr/bin/bash" } else { "sh" };
-        let mut command = vec![shell, "-c", PREINST, "preinst"];
+        let (shell, name) = if new { ("/usr/bin/bash", "new") } else { ("sh", "more") };
+        let mut command = vec![shell, "-c", PREINST, name];
         command.extend(preinsts.iter().map(String::as_str));
         confined.run(layer, &command)?;
         if !new {
@@ -105,11 +107,7 @@ impl Builder<'_> {
         }
         if let (true, Some(answers)) = (new, self.preseed().map_err(BuildError::Root)?) {
             // debconf's own package need not be configured for that, and whoever asks comes later.
-            confined.put("/run/casque-step/preseed", &answers).map_err(BuildError::Root)?;
-            confined.run(
-                layer,
-                &["/usr/bin/perl", "/usr/bin/debconf-set-selections", "/run/casque-step/preseed"],
-            )?;
+            confined.answer(layer, "/usr/bin/debconf-set-selections", &answers)?;
         }
         self.work("configuring them".to_owned());
         let mut command = vec!["sh", "-c", CONFIGURE, "configure"];
@@ -127,12 +125,17 @@ impl Builder<'_> {
         if rules.is_empty() { Ok(()) } else { fs_err::write(path, rules) }
     }
 
-    /// Fails when dpkg finds a package that is not whole, after what belongs to no image was dealt with: records of files
+    /// Fails when dpkg, where there is one, finds a package that is not whole, after what belongs to no image was dealt with: records of files
     /// that were left out, and private keys.
     pub(crate) fn audit(&self, layer: &str, root: &Path) -> Result<(), BuildError> {
-        forget_left_out(root)?;
+        if self.lock.has_dpkg() {
+            forget_left_out(root)?;
+        }
         for text in keys::judge(root).map_err(BuildError::Root)? {
             self.observer.event(&Event::Warning { text });
+        }
+        if !self.lock.has_dpkg() {
+            return Ok(());
         }
         let confined = Confined::new(self, root, Access::None).map_err(BuildError::Root)?;
         let lines = confined.lines(layer, &["dpkg", "--audit"])?;

@@ -8,6 +8,7 @@ use casque_debian::{
     UnpackError, VerifyError,
 };
 use casque_fetch::FetchError;
+use casque_format::digest::Digest;
 use casque_format::marks::MarkError;
 use casque_image::archive::ArchiveError as OutputError;
 use casque_image::layer::LayerError;
@@ -17,6 +18,10 @@ use casque_units::UnitError;
 use thiserror::Error;
 
 use crate::manifest::ManifestError;
+
+mod base;
+
+pub use base::BaseError;
 
 /// Why an image could not be built.
 #[derive(Debug, Error)]
@@ -33,6 +38,9 @@ pub enum BuildError {
     /// A mark in a file of the image is wrong.
     #[error(transparent)]
     Mark(#[from] MarkMistake),
+    /// The image to start from cannot be used.
+    #[error(transparent)]
+    Base(#[from] BaseError),
     /// A Debian archive cannot be used.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -44,6 +52,8 @@ pub enum BuildError {
     Resolve {
         /// The layer that asks for them.
         layer: String,
+        /// The image beneath, which stays as it is.
+        base: Option<String>,
         /// Why.
         source: Box<ResolveError>,
     },
@@ -218,6 +228,18 @@ pub enum LockError {
         /// The layer.
         layer: String,
     },
+    /// The image to start from is another one.
+    #[error("the base `{from}` has changed: lock `{}` has the image {}, and it is {} now", path.display(), short(locked), short(found))]
+    BaseChanged {
+        /// The file.
+        path: PathBuf,
+        /// The base, as the manifest has it.
+        from: String,
+        /// The image that was locked.
+        locked: Digest,
+        /// The image that is there.
+        found: Digest,
+    },
     /// The manifest asks for something else than what was locked.
     #[error("lock `{}` does not fit the manifest: {what} changed", path.display())]
     Stale {
@@ -318,7 +340,10 @@ impl BuildError {
         match self {
             Self::Manifest(error) => error.hint(),
             Self::Lock(
-                LockError::Stale { .. } | LockError::Missing { .. } | LockError::NotRecorded { .. },
+                LockError::Stale { .. }
+                | LockError::BaseChanged { .. }
+                | LockError::Missing { .. }
+                | LockError::NotRecorded { .. },
             ) => Some("run `casque lock`".to_owned()),
             Self::NotLocked { .. } => {
                 Some("run `casque lock`: it runs the step again and adds what is new".to_owned())
@@ -348,6 +373,11 @@ impl BuildError {
             Self::NoPython { .. } => {
                 Some("add `python3` (or `python3-venv`, for scripts that call pip) to `packages`".to_owned())
             }
+            Self::Base(error) => error.hint(),
+            Self::Resolve { base: Some(from), source, .. } if is_change(source) => Some(format!(
+                "the packages of `{from}` stay as they are: bring them up to date where it is made, or ask for an \
+                 older version that fits them, `NAME=VERSION`"
+            )),
             Self::Resolve { source, .. } => hint_of_resolve(source),
             Self::Package { .. } | Self::Mislabelled { .. } => Some("leave it out, or tell who runs the archive".to_owned()),
             Self::Archive(error) => match &error.reason {
@@ -395,6 +425,7 @@ impl BuildError {
             | Self::TooManyLayers { .. }
             | Self::NoPython { .. } => ErrorClass::Manifest,
             Self::Python(error) => class_of_python(error),
+            Self::Base(error) => error.class(),
             Self::Older { source, .. } if source.is_damage() => ErrorClass::Trust,
             Self::Older { .. } => ErrorClass::Manifest,
             Self::Output(
@@ -417,6 +448,11 @@ impl BuildError {
             _ => ErrorClass::Unexpected,
         }
     }
+}
+
+/// Returns as much of a digest as engines show.
+fn short(digest: &Digest) -> String {
+    digest.to_string().chars().take(12).collect()
 }
 
 /// Returns these on lines of their own.
@@ -460,6 +496,10 @@ fn hint_of_resolve(error: &ResolveError) -> Option<String> {
         ResolveError::Control(_) => return None,
     };
     Some(hint.to_owned())
+}
+
+fn is_change(error: &ResolveError) -> bool {
+    matches!(error, ResolveError::Changes { .. })
 }
 
 fn hint_of_changes(changes: &[Change]) -> String {

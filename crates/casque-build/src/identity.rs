@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use casque_format::run::Identity;
+use casque_image::resolve::located;
 
 /// The users and groups of one root filesystem, passwd(5) and group(5).
 #[derive(Debug, Clone, Default)]
@@ -29,11 +30,12 @@ struct GroupLine {
 impl Accounts {
     /// Reads `etc/passwd` and `etc/group` under `root`; a missing file has no lines.
     pub fn of_root(root: &Path) -> Self {
-        let text = |name| fs_err::read_to_string(root.join(name)).unwrap_or_default();
+        let read = |name| fs_err::read_to_string(located(root, Path::new(name))?);
+        let text = |name| read(name).unwrap_or_default();
         Self::parse(&text("etc/passwd"), &text("etc/group"))
     }
 
-    fn parse(passwd: &str, group: &str) -> Self {
+    pub(crate) fn parse(passwd: &str, group: &str) -> Self {
         let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
         let users = passwd.lines().map(fields).filter_map(|fields| match &fields[..] {
             [name, _, uid, gid, _, home, ..] => Some(UserLine {
@@ -68,6 +70,16 @@ impl Accounts {
         groups.sort_unstable();
         groups.dedup();
         Some(Identity { name: user.to_owned(), uid: line.uid, gid, groups, home: line.home.clone() })
+    }
+
+    /// Returns the number of the user with this name.
+    pub(crate) fn uid(&self, name: &str) -> Option<u32> {
+        self.users.iter().find(|line| line.name == name).map(|line| line.uid)
+    }
+
+    /// Returns the name of the user with this number.
+    pub(crate) fn name(&self, uid: u32) -> Option<&str> {
+        self.users.iter().find(|line| line.uid == uid).map(|line| line.name.as_str())
     }
 
     /// Returns every user's name.

@@ -9,14 +9,14 @@ use casque_sandbox::Sandbox;
 use serde::Serialize;
 
 use crate::about;
-use crate::builder::{Builder, Programs, Reach};
+use crate::builder::{self, Builder, Programs, Reach};
 use crate::cache::Cache;
 use crate::error::BuildError;
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::lock::{self, Lockfile, Mirrors};
 use crate::manifest::Manifest;
 use crate::output::{BuiltOutput, Output};
-use crate::shares::{MOST_LAYERS, Shares};
+use crate::shares::{self, Shares};
 use crate::stage::Stage;
 
 /// What a build needs.
@@ -86,8 +86,15 @@ pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
     let older = request.output.older()?;
     lock::fetch(request.lock, request.network, request.cache, request.mirrors, request.progress)?;
     let workspace = request.cache.workspace()?;
+    let (base, carried) = builder::base(request.manifest)?;
+    let below = base.as_ref().map_or(0, |base| base.archive.layers().len());
+    if let Some(text) = base.as_ref().and_then(|base| carried.said(&base.from)) {
+        request.observer.event(&Event::Warning { text });
+    }
     let builder = Builder {
         manifest: request.manifest,
+        base,
+        carried,
         lock: request.lock,
         cache: request.cache,
         sandbox: request.sandbox,
@@ -96,7 +103,7 @@ pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
         observer: request.observer,
         epoch: request.source_date_epoch.unwrap_or_else(|| request.lock.newest_release()),
         shim: Digest::of(&fs_err::read(&request.programs.shim).map_err(BuildError::Root)?),
-        shares: Shares::new(request.manifest, request.lock)?,
+        shares: Shares::new(request.manifest, request.lock, below)?,
         explains: request.explain,
         work: workspace.path(),
         recording: None,
@@ -123,12 +130,13 @@ impl Builder<'_> {
             built.push(BuiltLayer { name: layer.name.clone(), diff_id: file.diff_id, size: file.size });
             layers.push(ImageLayer { file, created_by: layer.created_by.clone() });
         }
-        if layers.len() > MOST_LAYERS {
-            return Err(BuildError::TooManyLayers { layers: layers.len(), most: MOST_LAYERS });
+        let most = shares::most(self.base_layers());
+        if layers.len() > most {
+            return Err(BuildError::TooManyLayers { layers: layers.len(), most });
         }
         let names: Vec<ImageName> = vec![reference.parse()?, format!("{name}:latest").parse()?];
         let (config, annotations) =
-            (about::config(manifest, self.epoch), about::annotations(manifest, self.epoch));
+            (about::config(manifest, self.epoch, &self.carried), about::annotations(manifest, self.epoch));
         let image = Image { config, layers, names, annotations };
         let plan = stages.last().expect("an image has stages");
         let bill = plan.trees[0].join(paths::BILL.trim_start_matches('/'));

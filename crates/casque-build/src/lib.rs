@@ -17,10 +17,13 @@
 //! It prints nothing and reads neither the environment nor the clock: a program hands these in.
 
 mod about;
+mod added;
 mod base;
+mod base_image;
 mod builder;
 mod bytecode;
 mod cache;
+mod carried;
 pub mod check;
 mod configure;
 mod copy;
@@ -66,7 +69,7 @@ mod wire;
 
 pub use builder::{Programs, Reach};
 pub use cache::Cache;
-pub use error::{BuildError, ErrorClass, LockError, MarkMistake, ServiceError};
+pub use error::{BaseError, BuildError, ErrorClass, LockError, MarkMistake, ServiceError};
 pub use event::{Event, Observer};
 pub use explain::Reason;
 pub use image::{BuildRequest, Built, BuiltLayer, build};

@@ -1,6 +1,7 @@
 //! Locking and fetching: what a build takes from elsewhere is decided once, and then only ever downloaded.
 
 mod archives;
+mod base;
 mod changes;
 mod file;
 mod mirrors;
@@ -10,11 +11,12 @@ mod steps;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use casque_debian::{Control, Package, Pin, PinnedArchive, Universe, load_archives};
+use casque_debian::{Control, Package, Pin, PinnedArchive, Universe, load_archives, resolve_on};
 use casque_fetch::{Network, Progress, Store, fetch_all};
 use time::OffsetDateTime;
 
 pub(crate) use archives::archive_names;
+pub use base::LockedBase;
 pub use changes::LockChanges;
 pub use file::{Lockfile, PackageSet, Purpose};
 pub use mirrors::Mirrors;
@@ -25,7 +27,7 @@ use crate::cache::{Cache, touch};
 use crate::configure::ARCHITECTURE;
 use crate::error::{BuildError, LockError};
 use crate::event::{Event, Observer};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Release};
 pub use crate::record::Steps;
 use crate::record::record;
 
@@ -86,6 +88,12 @@ pub fn lock(request: &Request<'_>) -> Result<Lockfile, BuildError> {
             Ok(read) => match read.fits(request.manifest, request.path) {
                 Ok(()) => lock = Some(read),
                 Err(BuildError::Lock(reason @ LockError::Stale { .. })) => {
+                    request.work(&format!("{reason}, so it is made anew"));
+                }
+                // What a product stands on does not become another one without anybody having said so.
+                Err(BuildError::Lock(reason @ LockError::BaseChanged { .. }))
+                    if request.update == Update::WhenChanged =>
+                {
                     request.work(&format!("{reason}, so it is made anew"));
                 }
                 Err(error) => return Err(error),
@@ -164,8 +172,30 @@ impl Request<'_> {
     }
 
     fn resolve(&self) -> Result<Lockfile, BuildError> {
+        let base = self.base()?;
+        let (base, installed) = match base {
+            Some((base, facts)) => (Some(base), facts.installed),
+            None => (None, Vec::new()),
+        };
+        let mut lock = Lockfile::new(Vec::new());
+        lock.base = base;
+        if let Some(release) = lock.release(self.manifest) {
+            self.choose(&mut lock, &release, &installed)?;
+        }
+        lock.python = self.pin_python(&lock, &installed)?;
+        Ok(lock)
+    }
+
+    /// Chooses the packages of every layer, beside those that are `installed` in the base.
+    fn choose(
+        &self,
+        lock: &mut Lockfile,
+        release: &Release,
+        installed: &[Control],
+    ) -> Result<(), BuildError> {
         self.work("reading the archives' metadata");
-        let archives = self.archives()?;
+        let archives = self.archives(release)?;
+        self.check_pins(&archives)?;
         let store = self.cache.store()?;
         let mut snapshot = load_archives(self.network, &store, &archives, ARCHITECTURE, self.now)?;
         let preferences = self.preferences(&archives, &snapshot.releases);
@@ -173,20 +203,22 @@ impl Request<'_> {
         let universe = &snapshot.universe;
         self.work(&format!("resolving, {} packages to choose from", universe.len()));
         let described = archives.iter().zip(&snapshot.releases);
-        let mut lock =
-            Lockfile::new(described.map(|(archive, release)| PinnedArchive::new(archive, release)).collect());
-        self.write_preferences(&mut lock);
+        lock.archives = described.map(|(archive, release)| PinnedArchive::new(archive, release)).collect();
+        self.write_preferences(lock);
+        // The layers of a base that is an image stay as they are, and so does what is installed there.
+        let held = installed.iter().map(|control| control.name.clone()).collect();
         // What with-packages brings is gone after its step, so only what ships is there for the next layer.
-        let mut shipped: Vec<Control> = Vec::new();
+        let mut shipped: Vec<Control> = installed.to_vec();
         for demand in file::demands(self.manifest) {
             let mut wanted: Vec<_> =
                 demand.wanted.iter().map(|text| casque_debian::Request::parse(text)).collect();
-            if demand.layer == file::BASE {
+            if demand.layer == file::BASE && lock.base.is_none() {
                 wanted.extend(minimal(universe).into_iter().map(casque_debian::Request::parse));
             }
             let installed = shipped.clone();
-            let chosen = casque_debian::resolve(universe, &installed, &wanted).map_err(|source| {
-                BuildError::Resolve { layer: demand.layer.clone(), source: Box::new(source) }
+            let chosen = resolve_on(universe, &held, &installed, &wanted).map_err(|source| {
+                let base = lock.base.as_ref().map(|base| base.from.clone());
+                BuildError::Resolve { layer: demand.layer.clone(), base, source: Box::new(source) }
             })?;
             let set = PackageSet {
                 layer: demand.layer,
@@ -205,7 +237,6 @@ impl Request<'_> {
         }
         lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
         lock.packages.dedup_by(|a, b| a.name == b.name);
-        lock.python = self.pin_python(&lock)?;
-        Ok(lock)
+        Ok(())
     }
 }

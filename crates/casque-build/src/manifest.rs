@@ -15,7 +15,8 @@ use casque_format::settings::{Kind, Setting};
 pub use crate::trim::Keep;
 pub use error::{ManifestError, Place};
 pub use raw::{
-    Distribution, Front, HealthcheckRule, LayerStep, PackagePin, Python, ReadyRule, ServiceRule, StepNetwork,
+    Distribution, Front, HealthcheckRule, LayerStep, PackagePin, Python, ReadyRule, Release, ServiceRule,
+    StepNetwork,
 };
 
 /// A manifest that passed every check that needs no archive and no root filesystem.
@@ -66,6 +67,13 @@ impl Manifest {
     pub fn set_version(&mut self, version: &str) -> Result<(), ManifestError> {
         version.clone_into(&mut self.content.image.version);
         check::tag(self, "")
+    }
+
+    /// Returns the image to start from: as the manifest has it, and where that is.
+    pub(crate) fn base_image(&self) -> Option<(&str, PathBuf)> {
+        let from = self.content.base.from.as_ref()?.get_ref();
+        let (_, path) = from.split_once(':')?;
+        Some((from, self.directory.join(path)))
     }
 
     /// Returns the layers whose step downloads through the recording proxy.

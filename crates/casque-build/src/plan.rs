@@ -9,6 +9,7 @@ use casque_format::image::{DataDirectory, ImagePlan, Product, VERSION};
 use casque_format::paths;
 use casque_format::run::Identity;
 use casque_format::shim::Report;
+use casque_image::resolve::located;
 
 use crate::base;
 use crate::builder::Builder;
@@ -39,14 +40,15 @@ impl Builder<'_> {
             let mut notes = Vec::new();
             let plan = self.image_plan(below, root, &mut notes)?;
             let text = serde_json::to_vec_pretty(&plan).expect("a plan is plain data");
-            let command = format!("usr/bin/{}", plan.product.command);
-            if root.join(&command).symlink_metadata().is_ok() {
-                return Err(BuildError::CommandTaken { path: format!("/{command}") });
+            let bin = located(root, Path::new("usr/bin")).map_err(BuildError::Root)?;
+            let command = bin.join(&plan.product.command);
+            if command.symlink_metadata().is_ok() {
+                return Err(BuildError::CommandTaken { path: format!("/usr/bin/{}", plan.product.command) });
             }
             let write = || {
-                fs_err::write(root.join(paths::IMAGE_PLAN.trim_start_matches('/')), text)?;
-                fs_err::os::unix::fs::symlink(paths::AGENT, root.join(command))?;
-                let data = root.join(paths::DATA.trim_start_matches('/'));
+                fs_err::write(located(root, Path::new(paths::IMAGE_PLAN))?, text)?;
+                fs_err::os::unix::fs::symlink(paths::AGENT, command)?;
+                let data = located(root, Path::new(paths::DATA))?;
                 fs_err::create_dir_all(&data)?;
                 // An empty named volume takes this mode: group 0 is what an arbitrary user of an engine has.
                 fs_err::set_permissions(data, Permissions::from_mode(0o775))
@@ -83,7 +85,12 @@ impl Builder<'_> {
             downloads: self.downloads(&stage.record.name),
         });
         let distributions = self.lock.python.iter().flat_map(|set| &set.distributions);
+        let base = match &self.base {
+            Some(base) => Some(sbom::Base::of(base, self.lock.has_dpkg(), &below[0].trees[0])?),
+            None => None,
+        };
         let document = sbom::document(&sbom::Facts {
+            base: base.as_ref(),
             reference: &manifest.reference(),
             version: &manifest.content.image.version,
             epoch: self.epoch,
@@ -93,7 +100,7 @@ impl Builder<'_> {
             stages: stages.collect(),
         })?;
         let text = serde_json::to_vec(&document).expect("a document is plain data");
-        fs_err::write(root.join(paths::BILL.trim_start_matches('/')), text)
+        fs_err::write(located(root, Path::new(paths::BILL))?, text)
     }
 
     /// Returns the files that the step of a layer takes from the network.
@@ -115,7 +122,7 @@ impl Builder<'_> {
     ) -> Result<ImagePlan, BuildError> {
         let manifest = self.manifest;
         let accounts = Accounts::of_root(root);
-        let mut made = services::services(manifest, root, &accounts)?;
+        let mut made = services::services(manifest, root, &accounts, &self.carried.environment)?;
         notes.append(&mut made.summaries);
         for text in made.details.drain(..) {
             self.observer.event(&Event::Detail { text });

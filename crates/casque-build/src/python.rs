@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use casque_debian::installed_packages;
 use casque_python::{PinnedDistribution, Venv};
 
 use crate::builder::Builder;
@@ -23,7 +24,11 @@ impl Builder<'_> {
         let name = layer.name.get_ref();
         let distributions = self.lock.distributions(name);
         let no_python = || BuildError::NoPython { layer: name.clone() };
-        let target = self.lock.python_target().ok_or_else(no_python)?;
+        let installed = match &self.base {
+            Some(_) => installed_packages(&below[0].trees[0])?,
+            None => Vec::new(),
+        };
+        let target = self.lock.python_target(&installed).ok_or_else(no_python)?;
         let recipe = Recipe {
             name: &format!("{name}/python"),
             created_by: format!("casque: {} Python distributions in {}", distributions.len(), python.venv),

@@ -8,7 +8,7 @@ use casque_format::digest::Digest;
 use casque_replay::{Login, Preset, Tape};
 use casque_sandbox::Sandbox;
 
-use crate::builder::{Builder, Programs, Reach};
+use crate::builder::{self, Builder, Programs, Reach};
 use crate::error::BuildError;
 use crate::event::Event;
 use crate::lock::{self, Lockfile, StepRecord, Update};
@@ -129,8 +129,12 @@ fn run_steps(
         made: Mutex::default(),
     };
     let workspace = request.cache.workspace()?;
+    let (base, carried) = builder::base(request.manifest)?;
+    let below = base.as_ref().map_or(0, |base| base.archive.layers().len());
     let builder = Builder {
         manifest: request.manifest,
+        base,
+        carried,
         lock,
         cache: request.cache,
         sandbox: steps.sandbox,
@@ -139,7 +143,7 @@ fn run_steps(
         observer: request.observer,
         epoch: steps.source_date_epoch.unwrap_or_else(|| lock.newest_release()),
         shim: Digest::of(&fs_err::read(&steps.programs.shim).map_err(BuildError::Root)?),
-        shares: Shares::new(request.manifest, lock)?,
+        shares: Shares::new(request.manifest, lock, below)?,
         explains: false,
         work: workspace.path(),
         recording: Some(recording),

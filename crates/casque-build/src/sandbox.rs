@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use casque_format::shim::Report;
+use casque_image::resolve::located;
 use casque_sandbox::{Bind, Exit, FirstProcess, Network, Spec};
 use tempfile::TempDir;
 
@@ -88,6 +89,24 @@ impl<'a> Confined<'a> {
     /// Writes a file for the programs that run here; `path` is below `/run` or `/tmp`.
     pub(crate) fn put(&self, path: &str, text: &str) -> io::Result<()> {
         fs_err::write(self.directory().join(path.trim_start_matches('/')), text)
+    }
+
+    /// Tells whether programs here find one of this name.
+    pub(crate) fn has(&self, program: &str) -> io::Result<bool> {
+        let environment = self.environment();
+        let path = environment.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path);
+        for directory in path.split(':') {
+            if located(self.root, &Path::new(directory).join(program))?.is_file() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Gives debconf the answers to its questions; `program` is a script of perl's.
+    pub(crate) fn answer(&self, layer: &str, program: &str, answers: &str) -> Result<(), BuildError> {
+        self.put("/run/casque-step/preseed", answers).map_err(BuildError::Root)?;
+        self.run(layer, &["perl", "-S", program, "/run/casque-step/preseed"])
     }
 
     /// Runs `command` to its end, its output as events; `layer` is for messages.
@@ -190,7 +209,7 @@ impl<'a> Confined<'a> {
 
     /// Returns adduser's configuration with the table of ids, laid over the root's own, which stays as it is.
     fn adduser_configuration(&self) -> io::Result<Option<Bind>> {
-        let own = match fs_err::read_to_string(self.root.join("etc/adduser.conf")) {
+        let own = match fs_err::read_to_string(located(self.root, Path::new("etc/adduser.conf"))?) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             own => own?,
         };
@@ -217,6 +236,18 @@ impl<'a> Confined<'a> {
             ("PYTHONHASHSEED", "0"),
             ("SOURCE_DATE_EPOCH", &epoch),
         ];
+        // What the base says of its programs, but where a build has to be sure.
+        let carried = &self.builder.carried.environment;
+        let path: String;
+        if let Some(further) = carried.get("PATH") {
+            path = format!("{MANAGERS}/bin:{further}");
+            environment.iter_mut().filter(|(name, _)| *name == "PATH").for_each(|pair| pair.1 = &path);
+        }
+        for (name, value) in carried {
+            if !environment.iter().any(|(known, _)| known == name) {
+                environment.push((name, value));
+            }
+        }
         let wired: Vec<(String, String)>;
         match self.access {
             Access::None => {}
@@ -253,7 +284,7 @@ struct Policy {
 
 impl Policy {
     fn put(root: &Path) -> io::Result<Self> {
-        let path = root.join("usr/sbin/policy-rc.d");
+        let path = located(root, Path::new("usr/sbin"))?.join("policy-rc.d");
         let ours = path.symlink_metadata().is_err();
         if ours {
             fs_err::write(&path, POLICY)?;

@@ -3,6 +3,7 @@
 //! It is made from the finished root filesystem: dpkg's own record, the metadata of Python distributions, the files
 //! that stages wrote. The lock says where things were had and what they hash to, so nothing is hashed twice.
 
+mod base;
 mod copyright;
 mod debian;
 mod files;
@@ -25,6 +26,7 @@ use casque_python::PinnedDistribution;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub(crate) use base::Base;
 use debian::Distribution;
 use licences::Extracted;
 use root::Root;
@@ -39,6 +41,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) epoch: u64,
     /// The finished root filesystem.
     pub(crate) root: &'a Path,
+    /// The image that the product starts from.
+    pub(crate) base: Option<&'a Base>,
     /// Every package of the lock.
     pub(crate) pins: &'a [Pin],
     /// Every distribution of the lock.
@@ -161,7 +165,11 @@ pub(crate) fn document(facts: &Facts<'_>) -> io::Result<Document> {
         primary_package_purpose: Some("CONTAINER".to_owned()),
         ..package(name, Some(facts.version))
     });
-    let distribution = Distribution::parse(&root.text("etc/os-release")?.unwrap_or_default());
+    let release = match root.text("etc/os-release")? {
+        Some(release) => Some(release),
+        None => root.text("usr/lib/os-release")?,
+    };
+    let distribution = Distribution::parse(&release.unwrap_or_default());
     if !distribution.id.is_empty() {
         contents.put(Package {
             id: "SPDXRef-OperatingSystem".to_owned(),
@@ -171,7 +179,10 @@ pub(crate) fn document(facts: &Facts<'_>) -> io::Result<Document> {
     }
     let downloads: Vec<Download<'_>> =
         facts.stages.iter().flat_map(|stage| stage.downloads.iter().copied()).collect();
-    let origins = debian::Origins { pins: facts.pins, downloads: &downloads };
+    if let Some(base) = facts.base {
+        base.add(&mut contents);
+    }
+    let origins = debian::Origins { base: facts.base, pins: facts.pins, downloads: &downloads };
     debian::add(&root, &distribution, &origins, &mut extracted, &mut contents)?;
     let stages: Vec<_> = facts.stages.iter().map(|stage| (stage.tree, stage.vendor)).collect();
     let written = files::written(facts.root, &stages)?;

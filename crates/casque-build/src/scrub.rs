@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use casque_image::resolve::located;
+
 /// Files and directories that go, relative to the root.
 const REMOVED: [&str; 46] = [
     // Logs of those who installed.
@@ -99,11 +101,17 @@ const TRUNCATED: [&str; 7] = [
 /// # Errors
 /// The file that could not be removed.
 pub(crate) fn scrub(root: &Path) -> io::Result<()> {
-    for path in REMOVED.map(|path| root.join(path)) {
-        remove(&path)?;
+    // Links among the directories lead where they do for programs in the root, and never out of it.
+    let place = |path: &str| {
+        let path = Path::new(path);
+        let parent = located(root, path.parent().unwrap_or(Path::new("")))?;
+        Ok::<_, io::Error>(parent.join(path.file_name().expect("each has a name")))
+    };
+    for path in REMOVED {
+        remove(&place(path)?)?;
     }
     for (directory, begins) in NUMBERED {
-        let directory = root.join(directory);
+        let directory = place(directory)?;
         if directory.is_symlink() || !directory.is_dir() {
             continue;
         }
@@ -116,25 +124,27 @@ pub(crate) fn scrub(root: &Path) -> io::Result<()> {
             }
         }
     }
-    for directory in EMPTIED.map(|path| root.join(path)) {
+    let emptied = EMPTIED.iter().map(|path| place(path)).collect::<io::Result<Vec<_>>>()?;
+    for directory in &emptied {
         if directory.is_symlink() || !directory.is_dir() {
             continue;
         }
-        for entry in fs_err::read_dir(&directory)? {
+        for entry in fs_err::read_dir(directory)? {
             let path = entry?.path();
-            let stays = |kept: &&str| path == root.join(kept) && path.is_dir() && !path.is_symlink();
-            if !EMPTIED.iter().any(stays) {
+            let stays = |kept: &PathBuf| path == *kept && path.is_dir() && !path.is_symlink();
+            if !emptied.iter().any(stays) {
                 remove(&path)?;
             }
         }
     }
     // Ansible and others take the time of this directory for that of the last update.
-    let lists = root.join("var/lib/apt/lists");
-    if lists.is_dir() {
+    let lists = place("var/lib/apt/lists")?;
+    if lists.is_dir() && !lists.is_symlink() {
         let file = fs_err::File::open(&lists)?;
         file.file().set_modified(SystemTime::UNIX_EPOCH)?;
     }
-    for path in TRUNCATED.map(|path| root.join(path)) {
+    for path in TRUNCATED {
+        let path = place(path)?;
         if path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {
             fs_err::File::create(&path)?;
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use casque_format::image::ImageService;
 use casque_format::paths;
 use casque_format::run::{Identity, Kind, Ready, Restart, RestartPolicy, Service, Sockets, Stop};
+use casque_image::resolve::located;
 use casque_units::{Note, Startup, Step, Translated, Weight};
 
 use crate::error::ServiceError;
@@ -16,6 +17,9 @@ use crate::unit::{self, NotFound};
 
 /// What a command that runs before a service gets to end when the container stops, milliseconds.
 const BEFORE_STOP_MS: u64 = 250;
+
+/// Where programs are looked for when a service has no `PATH` of its own.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// From spawn to ready when nothing is said, milliseconds.
 const START_TIMEOUT_MS: u64 = 60_000;
@@ -37,18 +41,23 @@ struct Made {
     notes: Vec<Note>,
 }
 
-/// Makes the services of `manifest` from what is in `root`.
+/// Makes the services of `manifest` from what is in `root`, with variables `carried` over from the base.
 pub(crate) fn services(
     manifest: &Manifest,
     root: &Path,
     accounts: &Accounts,
+    carried: &BTreeMap<String, String>,
 ) -> Result<Services, ServiceError> {
     let rules = &manifest.content.service;
     let budget = manifest.content.image.stop_timeout.milliseconds;
     let timeouts = stop::timeouts(rules, budget).expect("the manifest was checked to fit its budget");
     let mut all = Services { services: BTreeMap::new(), summaries: Vec::new(), details: Vec::new() };
     for (name, rule) in rules {
-        let made = service(name, rule, rules, root, accounts)?;
+        let mut made = service(name, rule, rules, root, accounts)?;
+        for (variable, value) in carried {
+            made.service.environment.entry(variable.clone()).or_insert_with(|| value.clone());
+        }
+        program_exists(name, &made.service, root)?;
         let from = rule.from.as_ref().map(|from| from.get_ref().as_str()).unwrap_or_default();
         if let Some(summary) = casque_units::summary(&made.notes) {
             all.summaries.push(format!("service `{name}` from `{from}`: {summary}"));
@@ -157,7 +166,6 @@ fn service(
     if rule.front.is_some() {
         become_front(service);
     }
-    program_exists(name, service, root)?;
     Ok(made)
 }
 
@@ -317,12 +325,14 @@ fn identity(
 /// Checks that the program a service runs is in the image.
 fn program_exists(name: &str, service: &Service, root: &Path) -> Result<(), ServiceError> {
     let program = service.command.first().map(String::as_str).unwrap_or_default();
-    let in_root = |path: &str| root.join(path.trim_start_matches('/')).symlink_metadata().is_ok();
+    let in_root = |path: &str| {
+        let place = located(root, Path::new(path));
+        place.is_ok_and(|place| place.symlink_metadata().is_ok())
+    };
+    let path = service.environment.get("PATH").map_or(DEFAULT_PATH, String::as_str);
     let found = match program.starts_with('/') {
         true => in_root(program),
-        false => ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"]
-            .iter()
-            .any(|directory| in_root(&format!("{directory}/{program}"))),
+        false => path.split(':').any(|directory| in_root(&format!("{directory}/{program}"))),
     };
     if found {
         return Ok(());

@@ -5,13 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::ADDED;
 use crate::error::BuildError;
 use crate::lock::Lockfile;
 use crate::manifest::Manifest;
 use crate::stage::Parts;
 
-/// The layers of a whole image, at most.
-pub(crate) const MOST_LAYERS: usize = 40;
+/// The layers of a whole image, at most, but for those of an image that it starts from.
+const MOST_LAYERS: usize = 40;
+/// What Docker's overlays can have.
+const MOST_OF_ENGINES: usize = 125;
 /// What an environment has besides its pinned distributions, and its state.
 const IN_EACH_ENVIRONMENT: usize = 3;
 
@@ -30,11 +33,12 @@ struct Claim {
 }
 
 impl Shares {
-    /// Shares out the layers of the image that `manifest` and `lock` describe.
+    /// Shares out the layers of the image that `manifest` and `lock` describe, `below` being those of an image that it
+    /// starts from.
     ///
     /// # Errors
     /// More stages than an image has layers.
-    pub(crate) fn new(manifest: &Manifest, lock: &Lockfile) -> Result<Self, BuildError> {
+    pub(crate) fn new(manifest: &Manifest, lock: &Lockfile, below: usize) -> Result<Self, BuildError> {
         let layers = &manifest.content.layer;
         let bare = layers.iter().all(|layer| layer.packages.is_empty() && layer.python.is_none());
         let claim = |stage: &str, weight, generates| Claim {
@@ -43,8 +47,13 @@ impl Shares {
             most: MOST_LAYERS,
             generates,
         };
-        let mut claims = vec![claim("base", 4, false)];
         let mut others = 2; // the programs and the plan
+        let mut claims = Vec::new();
+        match (&manifest.content.base.from, manifest.content.base.packages.is_empty()) {
+            (None, _) => claims.push(claim("base", 4, false)),
+            (Some(_), true) => others += 1,
+            (Some(_), false) => claims.push(claim(ADDED, 2, false)),
+        }
         for layer in layers {
             let name = layer.name.get_ref();
             if !layer.packages.is_empty() {
@@ -60,7 +69,9 @@ impl Shares {
             others += usize::from(!layer.copy.is_empty());
         }
         let layers = claims.len() + others;
-        share(claims, others).map(Self).ok_or(BuildError::TooManyLayers { layers, most: MOST_LAYERS })
+        let most = most(below);
+        let too_many = BuildError::TooManyLayers { layers: layers + below, most };
+        share(claims, others, most - below.min(most)).map(Self).ok_or(too_many)
     }
 
     /// Returns the parts of the stage with this name.
@@ -69,9 +80,14 @@ impl Shares {
     }
 }
 
-/// Gives each stage one layer, and the rest by weight.
-fn share(claims: Vec<Claim>, others: usize) -> Option<BTreeMap<String, Parts>> {
-    let mut spare = MOST_LAYERS.checked_sub(claims.len() + others)?;
+/// Returns how many layers an image may have that starts from one with `below`.
+pub(crate) fn most(below: usize) -> usize {
+    (MOST_LAYERS + below).min(MOST_OF_ENGINES)
+}
+
+/// Gives each stage one layer, and the rest of `most` by weight.
+fn share(claims: Vec<Claim>, others: usize, most: usize) -> Option<BTreeMap<String, Parts>> {
+    let mut spare = most.checked_sub(claims.len() + others)?;
     let mut shares = BTreeMap::new();
     let mut open = claims;
     loop {
@@ -127,7 +143,7 @@ mod tests {
                 kinds.extend(vec![(3, 4, false); packages]);
                 kinds.extend(vec![(1, MOST_LAYERS, true); steps]);
                 let count = kinds.len() + 3;
-                let Some(shares) = share(claims(&kinds), 3) else {
+                let Some(shares) = share(claims(&kinds), 3, MOST_LAYERS) else {
                     assert!(count > MOST_LAYERS);
                     continue;
                 };
@@ -141,7 +157,7 @@ mod tests {
     #[test]
     fn what_a_small_stage_has_no_use_for_goes_to_the_others() {
         let kinds = [(4, MOST_LAYERS, false), (4, MOST_LAYERS, true), (3, MOST_LAYERS, false), (3, 4, false)];
-        let shares = share(claims(&kinds), 3).unwrap();
+        let shares = share(claims(&kinds), 3, MOST_LAYERS).unwrap();
         let each: Vec<Parts> = shares.into_values().collect();
         let by_owner = |groups, generates| Parts::ByOwner { groups, generates };
         assert_eq!(each, [by_owner(10, false), by_owner(9, true), by_owner(8, false), by_owner(3, false)]);

@@ -20,7 +20,7 @@ use crate::scrub::scrub;
 use crate::split::split;
 
 /// Part of every key: a change in how stages are made must change it.
-const GENERATION: u32 = 9;
+const GENERATION: u32 = 10;
 
 /// A finished stage.
 #[derive(Debug, Clone)]
@@ -91,16 +91,7 @@ impl Builder<'_> {
         recipe: &Recipe<'_>,
         work: impl FnOnce(&Path) -> Result<Option<Report>, BuildError>,
     ) -> Result<Stage, BuildError> {
-        let made_from = recipe.made(GENERATION);
-        let key = made_from.key(recipe.name);
-        let name = recipe.name.to_owned();
-        let cached = self.cache.stage(&key).map_err(BuildError::Cache)?;
-        let reasons = self.explain(recipe, &made_from, cached.is_some());
-        if self.explains {
-            self.observer.event(&Event::Why { name: name.clone(), rebuilt: cached.is_none(), reasons });
-        }
-        if let Some(stage) = cached {
-            self.observer.event(&Event::Cached { name });
+        if let (_, Some(stage)) = self.cached(recipe)? {
             return Ok(stage);
         }
         self.stage_known_later(recipe, |root| Ok((work(root)?, recipe.inputs.clone())))
@@ -126,13 +117,64 @@ impl Builder<'_> {
         let key = Made { inputs, ..recipe.made(GENERATION) }.key(recipe.name);
         let sizes = record.layers.iter().filter_map(|layer| self.cache.layers().get(&layer.diff_id).ok()?);
         let bytes = sizes.map(|layer| layer.size).sum();
-        let text = serde_json::to_vec_pretty(&record).expect("a record is plain data");
-        fs_err::write(made.join("stage.json"), text).map_err(BuildError::Cache)?;
-        self.cache.keep(&key, &made).map_err(BuildError::Cache)?;
+        let stage = self.kept(&key, &made, &record)?;
         let milliseconds = begun.elapsed().as_millis() as u64;
         self.observer.event(&Event::Done { name, bytes, milliseconds });
-        let stage = self.cache.stage(&key).map_err(BuildError::Cache)?;
-        stage.ok_or_else(|| BuildError::CachePruned { layer: recipe.name.to_owned() })
+        Ok(stage)
+    }
+
+    /// Takes the lowest stage from the cache, or lets `work` fill the root filesystem that it is given and return the
+    /// layers that this is, which stay as they are.
+    pub(crate) fn stage_of_layers(
+        &self,
+        recipe: &Recipe<'_>,
+        work: impl FnOnce(&Path) -> Result<Vec<StageLayer>, BuildError>,
+    ) -> Result<Stage, BuildError> {
+        let (key, cached) = self.cached(recipe)?;
+        if let Some(stage) = cached {
+            return Ok(stage);
+        }
+        let name = recipe.name.to_owned();
+        self.observer.event(&Event::Layer { name: name.clone() });
+        let begun = Instant::now();
+        let workspace = self.cache.workspace()?;
+        let made = workspace.path().join("made");
+        let tree = made.join("tree");
+        fs_err::create_dir_all(&tree).map_err(BuildError::Cache)?;
+        let layers = work(&tree)?;
+        let sizes = layers.iter().filter_map(|layer| self.cache.layers().get(&layer.diff_id).ok()?);
+        let bytes = sizes.map(|layer| layer.size).sum();
+        let (beneath, report) = (None, None);
+        let record = Record { name: name.clone(), layers, beneath, vendor: recipe.vendor, report };
+        let stage = self.kept(&key, &made, &record)?;
+        let milliseconds = begun.elapsed().as_millis() as u64;
+        self.observer.event(&Event::Done { name, bytes, milliseconds });
+        Ok(stage)
+    }
+
+    /// Returns the stage's key, and the stage when it is in the cache. Says which, and why.
+    fn cached(&self, recipe: &Recipe<'_>) -> Result<(Digest, Option<Stage>), BuildError> {
+        let made_from = recipe.made(GENERATION);
+        let key = made_from.key(recipe.name);
+        let name = recipe.name.to_owned();
+        let cached = self.cache.stage(&key).map_err(BuildError::Cache)?;
+        let reasons = self.explain(recipe, &made_from, cached.is_some());
+        if self.explains {
+            self.observer.event(&Event::Why { name: name.clone(), rebuilt: cached.is_none(), reasons });
+        }
+        if cached.is_some() {
+            self.observer.event(&Event::Cached { name });
+        }
+        Ok((key, cached))
+    }
+
+    /// Puts what was made in its place.
+    fn kept(&self, key: &Digest, made: &Path, record: &Record) -> Result<Stage, BuildError> {
+        let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
+        fs_err::write(made.join("stage.json"), text).map_err(BuildError::Cache)?;
+        self.cache.keep(key, made).map_err(BuildError::Cache)?;
+        let stage = self.cache.stage(key).map_err(BuildError::Cache)?;
+        stage.ok_or_else(|| BuildError::CachePruned { layer: record.name.clone() })
     }
 
     fn make(

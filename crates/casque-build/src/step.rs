@@ -1,6 +1,6 @@
 //! A vendor's step: the scripts' own command line, unchanged, in a sandbox with service managers that answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,16 @@ use casque_format::shim::Report;
 use casque_replay::{Tape, Told};
 use casque_sandbox::Bind;
 
+use crate::base_image::package_names;
 use crate::builder::Builder;
-use crate::error::BuildError;
+use crate::error::{BaseError, BuildError};
 use crate::event::Event;
 use crate::facts;
 use crate::ignored::Ignored;
 use crate::inputs::{Inputs, digest_of};
 use crate::lock::StepRecord;
 use crate::manifest::{LayerStep, StepNetwork};
+use crate::packages::Marks;
 use crate::record::Recording;
 use crate::sandbox::{Access, Confined, MANAGERS};
 use crate::source::{Source, Sources};
@@ -76,7 +78,12 @@ impl Builder<'_> {
             parts: self.shares.of(name),
             vendor: true,
         };
-        let step = Step { builder: self, layer, run, mounts: &mounts, purge: transient.is_some() };
+        let own = match (&self.base, &transient) {
+            (Some(_), Some(_)) => package_names(&below[0].trees[0])?,
+            _ => BTreeSet::new(),
+        };
+        let purge = transient.is_some().then_some(&own);
+        let step = Step { builder: self, layer, run, mounts: &mounts, purge };
         let recorded =
             self.recording.as_ref().and_then(|recording| Some((recording, recording.wants(name)?)));
         match (layer.network, recorded) {
@@ -114,8 +121,15 @@ impl Builder<'_> {
     }
 
     /// Removes what `with-packages` brought, except what the step itself asked apt for, with its dependencies:
-    /// apt knows, because the former is marked as installed automatically.
-    fn purge(&self, name: &str, root: &Path) -> Result<(), BuildError> {
+    /// apt knows, because the former is marked as installed automatically. What of the base's `own` is marked so as well
+    /// stays, whether or not something needs it.
+    fn purge(&self, name: &str, root: &Path, own: &BTreeSet<String>) -> Result<(), BuildError> {
+        let marks = Marks::hide(root, own).map_err(BuildError::Root)?;
+        self.autoremove(name, root)?;
+        marks.show().map_err(BuildError::Root)
+    }
+
+    fn autoremove(&self, name: &str, root: &Path) -> Result<(), BuildError> {
         let confined = Confined::new(self, root, Access::None).map_err(BuildError::Root)?;
         let command = [
             "apt-get",
@@ -137,8 +151,8 @@ struct Step<'a> {
     layer: &'a LayerStep,
     run: &'a str,
     mounts: &'a [Mount],
-    /// There is something to remove afterwards that was there for the step only.
-    purge: bool,
+    /// There is something to remove afterwards that was there for the step only, and nothing of these packages.
+    purge: Option<&'a BTreeSet<String>>,
 }
 
 impl Step<'_> {
@@ -229,9 +243,9 @@ impl Step<'_> {
     /// Removes what was there for the step only.
     fn cleaned(&self, root: &Path) -> Result<(), BuildError> {
         let name = self.layer.name.get_ref();
-        if self.purge {
+        if let Some(own) = self.purge {
             self.builder.work("removing what was there for the step only".to_owned());
-            self.builder.purge(name, root)?;
+            self.builder.purge(name, root, own)?;
         }
         self.builder.audit(name, root)
     }
@@ -239,6 +253,9 @@ impl Step<'_> {
     fn ran(&self, root: &Path, access: Access<'_>) -> Result<Report, BuildError> {
         let name = self.layer.name.get_ref();
         let confined = Confined::new(self.builder, root, access).map_err(BuildError::Root)?;
+        if let (Some(base), false) = (&self.builder.base, confined.has("sh").map_err(BuildError::Root)?) {
+            return Err(BaseError::NoShell { from: base.from.clone(), layer: name.clone() }.into());
+        }
         let mut binds = Vec::new();
         let mut points = MountPoints { root, made: Vec::new() };
         for (index, mount) in self.mounts.iter().enumerate() {

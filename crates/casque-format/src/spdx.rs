@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 pub const NOT_KNOWN: &str = "NOASSERTION";
 /// The document's own identifier.
 pub const DOCUMENT: &str = "SPDXRef-DOCUMENT";
+/// The element that is the image it starts from.
+pub const BASE: &str = "SPDXRef-base";
 /// The image, which contains the rest.
 pub const IMAGE: &str = "SPDXRef-Image";
 
@@ -36,6 +38,13 @@ pub struct Document {
     pub has_extracted_licensing_infos: Vec<ExtractedLicence>,
     /// Sorted.
     pub relationships: Vec<Relationship>,
+}
+
+impl Document {
+    /// Returns the image that this one starts from.
+    pub fn base(&self) -> Option<&Package> {
+        self.packages.iter().find(|package| package.id == BASE)
+    }
 }
 
 /// Who wrote a document and when.

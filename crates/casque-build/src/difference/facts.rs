@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use casque_debian::{Stanza, stanzas};
 use casque_format::difference::{Owner, Side};
 use casque_format::paths;
+use casque_format::spdx::Document;
 use casque_image::config::ImageConfig;
 use casque_image::node::Kind;
 use casque_image::read::{Archive, ReadError};
@@ -58,7 +59,7 @@ impl Facts {
             packages: packages(text(STATUS), &config.architecture),
             python,
             plan: serde_json::from_str(plan).unwrap_or(Value::Null),
-            image: image(config),
+            image: image(config, base(text(paths::BILL.trim_start_matches('/')))),
             ports: config.ports.iter().map(|port| (port.to_string(), json!({}))).collect(),
             users: accounts(text(PASSWD), &["", "", "uid", "gid", "", "home", "shell"]),
             groups: accounts(text(GROUP), &["", "", "gid", "members"]),
@@ -69,7 +70,8 @@ impl Facts {
 
 /// Reads every record that the facts are in.
 fn records(tree: &Tree<'_>) -> Result<BTreeMap<PathBuf, String>, ReadError> {
-    let fixed = [STATUS, PASSWD, GROUP, paths::IMAGE_PLAN.trim_start_matches('/')];
+    let own = [paths::IMAGE_PLAN, paths::BILL].map(|path| path.trim_start_matches('/'));
+    let fixed = [STATUS, PASSWD, GROUP, own[0], own[1]];
     let wanted = tree.entries().keys().map(PathBuf::as_path).filter(|path| {
         let list =
             path.parent() == Some(Path::new(INFO)) && path.extension().is_some_and(|end| end == "list");
@@ -122,8 +124,18 @@ fn accounts(text: &str, names: &[&str]) -> Value {
     text.lines().filter_map(account).collect()
 }
 
-fn image(config: &ImageConfig) -> Value {
+/// Returns the image that this one starts from, as its bill of materials has it; null where it stands on none.
+fn base(bill: &str) -> Value {
+    let document = serde_json::from_str::<Document>(bill).ok();
+    match document.as_ref().and_then(Document::base) {
+        Some(base) => json!({ "name": base.name, "image": base.version_info }),
+        None => Value::Null,
+    }
+}
+
+fn image(config: &ImageConfig, base: Value) -> Value {
     json!({
+        "base": base,
         "architecture": config.architecture,
         "entrypoint": config.entrypoint,
         "command": config.command,

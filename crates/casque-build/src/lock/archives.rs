@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use casque_debian::{Archive, Keyring, PackagePin, Preferences, Release};
+use casque_debian::{Archive, Keyring, PackagePin, Preferences};
 use time::OffsetDateTime;
 
 use super::{Lockfile, Request};
-use crate::error::{BuildError, LockError};
-use crate::manifest::Distribution;
+use crate::error::{BaseError, BuildError, LockError};
 use crate::manifest::raw::Base;
+use crate::manifest::{Distribution, Release};
 
 impl Distribution {
     /// The distribution's own address, the part that a mirror takes the place of.
@@ -50,37 +50,38 @@ impl Distribution {
 }
 
 /// Returns the components of the distribution's archives.
-pub(super) fn components(base: &Base) -> Vec<String> {
+pub(super) fn components(base: &Base, distribution: Distribution) -> Vec<String> {
     match base.components.as_slice() {
-        [] => base.distribution.components().iter().map(|name| (*name).to_owned()).collect(),
+        [] => distribution.components().iter().map(|name| (*name).to_owned()).collect(),
         named => named.to_vec(),
     }
 }
 
-/// Returns the names of all archives of a manifest.
-pub(crate) fn archive_names(base: &Base) -> Vec<String> {
-    let own = base.distribution.suites(&base.suite).map(|(_, suite)| suite);
-    own.into_iter().chain(base.archive.iter().map(|archive| archive.name.clone())).collect()
+/// Returns the names of all archives of a manifest whose distribution is `release`.
+pub(crate) fn archive_names(base: &Base, release: Option<&Release>) -> Vec<String> {
+    let own = release.map(|release| release.distribution.suites(&release.suite).map(|(_, suite)| suite));
+    own.into_iter().flatten().chain(base.archive.iter().map(|archive| archive.name.clone())).collect()
 }
 
 impl Request<'_> {
     /// Returns the archives, in the order their packages are preferred.
-    pub(super) fn archives(&self) -> Result<Vec<Archive>, BuildError> {
+    pub(super) fn archives(&self, release: &Release) -> Result<Vec<Archive>, BuildError> {
         let base = &self.manifest.content.base;
+        let distribution = release.distribution;
         let keys = match &base.signed_by {
             Some(path) => self.manifest.directory.join(path.get_ref()),
-            None => PathBuf::from(base.distribution.keys()),
+            None => PathBuf::from(distribution.keys()),
         };
         let keyring = Keyring::open(&[keys])?;
         let mut archives = Vec::new();
-        for (directory, suite) in base.distribution.suites(&base.suite) {
-            let url = format!("{}/{directory}", base.distribution.address());
+        for (directory, suite) in distribution.suites(&release.suite) {
+            let url = format!("{}/{directory}", distribution.address());
             archives.push(Archive {
                 name: suite.clone(),
                 mirror: Some(self.mirrors.stand_in(&url)),
                 url,
                 suite,
-                components: components(base),
+                components: components(base, distribution),
                 keyring: keyring.clone(),
                 accepted: None,
             });
@@ -125,8 +126,25 @@ impl Request<'_> {
         Ok(())
     }
 
+    /// Checks that each pin names an archive that there is.
+    pub(super) fn check_pins(&self, archives: &[Archive]) -> Result<(), BuildError> {
+        let named = |name: &String| archives.iter().any(|archive| archive.name == *name);
+        let pins = self.manifest.content.base.pin.iter();
+        match pins.filter_map(|pin| pin.archive.as_ref()).find(|name| !named(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let names = archives.iter().map(|archive| archive.name.clone()).collect();
+                Err(BaseError::Pin { name: name.clone(), names }.into())
+            }
+        }
+    }
+
     /// Returns how much archives and packages are preferred.
-    pub(super) fn preferences(&self, archives: &[Archive], releases: &[Release]) -> Preferences {
+    pub(super) fn preferences(
+        &self,
+        archives: &[Archive],
+        releases: &[casque_debian::Release],
+    ) -> Preferences {
         let base = &self.manifest.content.base;
         let named = |name: &String| archives.iter().position(|archive| archive.name == *name);
         let own = archives.iter().zip(releases).map(|(archive, release)| {

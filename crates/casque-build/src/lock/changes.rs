@@ -22,6 +22,8 @@ pub struct LockChanges {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// The image that the product starts from.
+    Base,
     /// A Debian package.
     Package,
     /// A Python distribution, named `LAYER/NAME`.
@@ -37,7 +39,7 @@ pub struct Entry {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// The archive it comes from; empty for a Python distribution.
+    /// The archive it comes from; empty for a base and for a Python distribution.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub archive: String,
 }
@@ -83,7 +85,13 @@ fn entries(lock: &Lockfile) -> BTreeMap<(Kind, String), Entry> {
             archive: String::new(),
         })
     });
-    packages.chain(python).map(|entry| ((entry.kind, entry.name.clone()), entry)).collect()
+    let base = lock.base.iter().map(|base| Entry {
+        kind: Kind::Base,
+        name: base.from.clone(),
+        version: base.image.oci(),
+        archive: String::new(),
+    });
+    base.chain(packages).chain(python).map(|entry| ((entry.kind, entry.name.clone()), entry)).collect()
 }
 
 impl fmt::Display for Entry {

@@ -9,6 +9,7 @@ use casque_python::PinnedDistribution;
 use serde::{Deserialize, Serialize};
 
 use super::archives;
+use super::base::LockedBase;
 use super::python::{self, PythonSet};
 use super::steps::StepRecord;
 use crate::error::{BuildError, LockError};
@@ -23,6 +24,9 @@ const HEAD: &str = "# Written by `casque lock`. Every file that a build takes fr
 #[serde(deny_unknown_fields)]
 pub struct Lockfile {
     version: u32,
+    /// The image that the product starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<LockedBase>,
     /// Archives, in the order their packages are preferred.
     #[serde(default, rename = "archive")]
     pub archives: Vec<PinnedArchive>,
@@ -80,10 +84,16 @@ pub(super) struct Demand {
 /// Returns what `manifest` asks of the archives.
 pub(super) fn demands(manifest: &Manifest) -> Vec<Demand> {
     let base = &manifest.content.base;
-    // `usr-is-merged` fulfils what would otherwise bring `usrmerge` and with it all of perl.
-    let mut wanted = vec!["usr-is-merged".to_owned(), "apt".to_owned()];
+    let mut wanted = match base.from {
+        // `usr-is-merged` fulfils what would otherwise bring `usrmerge` and with it all of perl.
+        None => vec!["usr-is-merged".to_owned(), "apt".to_owned()],
+        Some(_) => Vec::new(),
+    };
     wanted.extend(base.packages.iter().cloned());
-    let mut demands = vec![Demand { layer: BASE.to_owned(), purpose: Purpose::Packages, wanted }];
+    let mut demands = Vec::new();
+    if !wanted.is_empty() {
+        demands.push(Demand { layer: BASE.to_owned(), purpose: Purpose::Packages, wanted });
+    }
     for layer in &manifest.content.layer {
         for (purpose, wanted) in [(Purpose::Packages, &layer.packages), (Purpose::Step, &layer.with_packages)]
         {
@@ -100,6 +110,7 @@ impl Lockfile {
     pub(super) fn new(archives: Vec<PinnedArchive>) -> Self {
         Self {
             version: VERSION,
+            base: None,
             archives,
             pins: Vec::new(),
             sets: Vec::new(),
@@ -164,21 +175,25 @@ impl Lockfile {
     /// What the manifest asks for differs from what was locked.
     pub fn fits(&self, manifest: &Manifest, path: &Path) -> Result<(), BuildError> {
         let stale = |what: String| LockError::Stale { path: path.to_owned(), what };
+        self.fits_base(manifest, path)?;
         let base = &manifest.content.base;
-        let first = self.archives.first();
-        if first.is_none_or(|archive| archive.suite != base.suite) {
-            return Err(stale(format!("the suite `{}`", base.suite)).into());
-        }
-        // A lock may be of a mirror, so the address says nothing but its last part.
-        let directory = match base.distribution {
-            Distribution::Debian => "/debian",
-            Distribution::Ubuntu => "/ubuntu",
-        };
-        if first.is_none_or(|archive| !archive.url.ends_with(directory)) {
-            return Err(stale("the distribution".to_owned()).into());
-        }
-        if first.is_none_or(|archive| archive.components != archives::components(base)) {
-            return Err(stale("the components".to_owned()).into());
+        if let Some(release) = self.release(manifest) {
+            let first = self.archives.first();
+            if first.is_none_or(|archive| archive.suite != release.suite) {
+                return Err(stale(format!("the suite `{}`", release.suite)).into());
+            }
+            // A lock may be of a mirror, so the address says nothing but its last part.
+            let directory = match release.distribution {
+                Distribution::Debian => "/debian",
+                Distribution::Ubuntu => "/ubuntu",
+            };
+            if first.is_none_or(|archive| !archive.url.ends_with(directory)) {
+                return Err(stale("the distribution".to_owned()).into());
+            }
+            let components = archives::components(base, release.distribution);
+            if first.is_none_or(|archive| archive.components != components) {
+                return Err(stale("the components".to_owned()).into());
+            }
         }
         if self.pins != base.pin {
             return Err(stale("`[[base.pin]]`".to_owned()).into());
@@ -229,18 +244,27 @@ impl Lockfile {
         self.packages.iter().map(Pin::wanted).chain(distributions).collect()
     }
 
-    /// Returns the newest time that one of the archives was published, seconds since 1970.
+    /// Returns the newest time that one of the archives was published or the base was made, seconds since 1970.
     pub(crate) fn newest_release(&self) -> u64 {
-        let newest = self.archives.iter().map(|archive| archive.date).max();
-        newest.and_then(|date| u64::try_from(date).ok()).unwrap_or_default()
+        let dates = self.archives.iter().filter_map(|archive| u64::try_from(archive.date).ok());
+        dates.chain(self.base.iter().map(|base| base.created)).max().unwrap_or_default()
     }
 
-    /// Returns apt's configuration for the same archives: path in the image and text.
-    pub(crate) fn sources_list(&self) -> Vec<(String, String)> {
+    /// Returns apt's configuration for the same archives: path in the image and text. A base that is an image has its
+    /// own, and gets the manifest's further archives alone, of which there are so many.
+    pub(crate) fn sources_list(&self, further: usize) -> Vec<(String, String)> {
         let line = |archive: &PinnedArchive| {
             format!("deb {} {} {}\n", archive.url, archive.suite, archive.components.join(" "))
         };
-        vec![("etc/apt/sources.list".to_owned(), self.archives.iter().map(line).collect())]
+        let (path, archives) = match self.base {
+            None => ("etc/apt/sources.list", &self.archives[..]),
+            Some(_) if further == 0 => return Vec::new(),
+            Some(_) => {
+                let own = self.archives.len().saturating_sub(further);
+                ("etc/apt/sources.list.d/casque.list", &self.archives[own..])
+            }
+        };
+        vec![(path.to_owned(), archives.iter().map(line).collect())]
     }
 }
 

@@ -1,5 +1,6 @@
 //! Python distributions in the lock: which ones a requirements file comes to, for the Python of the image.
 
+use casque_debian::Control;
 use casque_format::digest::Digest;
 use casque_python::{DEFAULT_INDEX, PinnedDistribution, Target};
 use serde::{Deserialize, Serialize};
@@ -46,13 +47,19 @@ pub(super) fn requirements(manifest: &Manifest) -> Result<Vec<Requirements>, Bui
 }
 
 impl Request<'_> {
-    /// Pins the distributions of every layer that has Python; the packages in `lock` say which Python that is.
-    pub(super) fn pin_python(&self, lock: &Lockfile) -> Result<Vec<PythonSet>, BuildError> {
+    /// Pins the distributions of every layer that has Python; the packages in `lock`, and those `installed` in the base,
+    /// say which Python that is.
+    pub(super) fn pin_python(
+        &self,
+        lock: &Lockfile,
+        installed: &[Control],
+    ) -> Result<Vec<PythonSet>, BuildError> {
         let mut sets = Vec::new();
         for requirements in requirements(self.manifest)? {
             let layer = requirements.layer;
             self.work(&format!("finding the Python distributions of layer {layer}"));
-            let target = lock.python_target().ok_or_else(|| BuildError::NoPython { layer: layer.clone() })?;
+            let target = lock.python_target(installed);
+            let target = target.ok_or_else(|| BuildError::NoPython { layer: layer.clone() })?;
             let index = self.python_index.unwrap_or(DEFAULT_INDEX);
             let distributions = casque_python::lock(self.network, index, &requirements.parsed, target)?;
             sets.push(PythonSet { layer, requirements: requirements.digest, distributions });
@@ -62,10 +69,13 @@ impl Request<'_> {
 }
 
 impl Lockfile {
-    /// Returns which Python the image has, when it has one.
-    pub(crate) fn python_target(&self) -> Option<Target> {
-        let version =
-            |name: &str| Some(self.packages.iter().find(|pin| pin.name == name)?.version.to_string());
+    /// Returns which Python the image has, when it has one: of the lock, or `installed` in the base.
+    pub(crate) fn python_target(&self, installed: &[Control]) -> Option<Target> {
+        let version = |name: &str| {
+            let pinned = self.packages.iter().find(|pin| pin.name == name).map(|pin| &pin.version);
+            let there = installed.iter().find(|control| control.name == name).map(|there| &there.version);
+            there.or(pinned).map(ToString::to_string)
+        };
         Target::from_packages(&version("python3")?, &version("libc6")?)
     }
 

@@ -23,6 +23,7 @@ struct Checker<'a> {
 pub(super) fn check(manifest: &Manifest, text: &str) -> Result<(), ManifestError> {
     let checker = Checker { manifest, text };
     checker.image()?;
+    checker.base()?;
     checker.archives()?;
     checker.settings()?;
     for layer in &manifest.content.layer {
@@ -132,6 +133,36 @@ impl Checker<'_> {
         self.value(self.table("image"), "image.tag", &tag, "letters, digits, `.`, `_` and `-`")
     }
 
+    /// Checks what the image stands on: archives, or another image, which says itself what it is.
+    fn base(&self) -> Result<(), ManifestError> {
+        let base = &self.manifest.content.base;
+        let Some(from) = &base.from else {
+            let lacks = match (base.distribution, &base.suite) {
+                (Some(_), Some(_)) => return Ok(()),
+                (Some(_), None) => "a table without `suite`",
+                (None, Some(_)) => "a table without `distribution`",
+                (None, None) => "a table without either",
+            };
+            let expected = "`distribution` and `suite`, or `from` for an image to start from";
+            let place = self.table("base");
+            return Err(ManifestError::Lacking { place, key: "base".to_owned(), lacks, expected });
+        };
+        let known = ["oci:", "docker-archive:"].iter().find_map(|kind| from.get_ref().strip_prefix(kind));
+        match known {
+            None | Some("") => {
+                let expected = "`oci:DIR` or `docker-archive:FILE`";
+                self.value(self.place(from), "base.from", from.get_ref(), expected)
+            }
+            Some(path) => {
+                let full = self.manifest.directory.join(path);
+                if full.exists() {
+                    return Ok(());
+                }
+                Err(ManifestError::Missing { place: self.place(from), path: full })
+            }
+        }
+    }
+
     fn archives(&self) -> Result<(), ManifestError> {
         let base = &self.manifest.content.base;
         let further = base.archive.iter().map(|archive| &archive.signed_by);
@@ -174,9 +205,12 @@ impl Checker<'_> {
                 return self.value(place(), "base.archive.url", url, expected);
             }
         }
-        let names: Vec<String> = lock::archive_names(base);
+        // Of an image to start from, locking knows the names of the distribution's archives.
+        let release = base.release();
+        let names: Vec<String> = lock::archive_names(base, release.as_ref());
+        let is_known = |archive: &String| release.is_none() || names.contains(archive);
         for pin in &base.pin {
-            if let Some(archive) = pin.archive.as_ref().filter(|archive| !names.contains(archive)) {
+            if let Some(archive) = pin.archive.as_ref().filter(|archive| !is_known(archive)) {
                 let expected = format!("one of `{}`", names.join("`, `"));
                 return self.value(self.table("[base.pin]"), "base.pin.archive", archive, &expected);
             }

@@ -101,6 +101,18 @@ pub enum ManifestError {
         /// Milliseconds there are.
         budget: u64,
     },
+    /// A table that lacks something, of which there is a choice.
+    #[error("{place}: `{key}` is {lacks}, expected {expected}")]
+    Lacking {
+        /// Where.
+        place: Place,
+        /// Such as `base`.
+        key: String,
+        /// What it is without.
+        lacks: &'static str,
+        /// What would do.
+        expected: &'static str,
+    },
     /// A value that its key cannot have.
     #[error("{place}: `{key}` is `{value}`, expected {expected}")]
     Value {

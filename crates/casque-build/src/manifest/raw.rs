@@ -113,10 +113,12 @@ fn default_stop_timeout() -> Seconds {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Base {
-    /// The distribution; its archives are known.
-    pub distribution: Distribution,
-    /// Its release, such as `bookworm`.
-    pub suite: String,
+    /// An image to start from: `oci:DIR` or `docker-archive:FILE`, relative to the manifest.
+    pub from: Option<Spanned<String>>,
+    /// The distribution; its archives are known. Of an image, what that says of itself.
+    pub distribution: Option<Distribution>,
+    /// Its release, such as `bookworm`. Of an image, what that says of itself.
+    pub suite: Option<String>,
     /// Components of the distribution's archives.
     #[serde(default)]
     pub components: Vec<String>,
@@ -136,8 +138,25 @@ pub struct Base {
     pub pin: Vec<PackagePin>,
 }
 
+impl Base {
+    /// Returns whose archives packages come from, as far as this says it.
+    pub(crate) fn release(&self) -> Option<Release> {
+        Some(Release { distribution: self.distribution?, suite: self.suite.clone()? })
+    }
+}
+
+/// A release of a distribution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The distribution.
+    pub distribution: Distribution,
+    /// Its name, such as `bookworm`.
+    pub suite: String,
+}
+
 /// A distribution whose archive layout is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Distribution {
     /// Debian: the release, its updates and its security archive.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
 use casque_debian::{Control, Pin, Stanza, stanzas};
-use casque_format::spdx::{NOT_KNOWN, Package};
+use casque_format::spdx::{BASE, NOT_KNOWN, Package};
 
+use super::base::Base;
 use super::copyright::{Declared, declared};
 use super::licences::Extracted;
 use super::purl::Purl;
@@ -59,6 +60,8 @@ impl Installed<'_> {
 
 /// Where packages came from.
 pub(super) struct Origins<'a> {
+    /// The image that the product starts from.
+    pub(super) base: Option<&'a Base>,
     /// Those of the lock.
     pub(super) pins: &'a [Pin],
     /// What steps took from the network.
@@ -101,6 +104,11 @@ pub(super) fn add(
             described.download_location = download.url.to_owned();
             described.checksums = vec![sha256(&download.sha256)];
             described.package_file_name = Some(download.file().to_owned());
+        }
+        let base = origins.base.filter(|base| pin.is_none() && base.has(control));
+        if let Some(base) = base {
+            described.source_info = Some(format!("the base `{}` has it", base.name));
+            contents.relate(BASE, Related::Contains, &described.id);
         }
         contents.put(described);
         let source = package.source();

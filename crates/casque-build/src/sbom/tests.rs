@@ -50,6 +50,7 @@ fn small(work: &Path, init: &str) -> Document {
         },
     };
     document(&Facts {
+        base: None,
         reference: "vendor/product:v1",
         version: "1",
         epoch: 1_700_000_000,

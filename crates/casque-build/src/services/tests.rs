@@ -12,11 +12,13 @@ const UNIT: &str = "[Unit]\nAfter=db.service cache.service\nRequires=missing.ser
 
 struct Scene {
     directory: tempfile::TempDir,
+    /// What the base says of its programs.
+    carried: BTreeMap<String, String>,
 }
 
 impl Scene {
     fn new() -> Self {
-        let scene = Self { directory: tempfile::tempdir().unwrap() };
+        let scene = Self { directory: tempfile::tempdir().unwrap(), carried: BTreeMap::new() };
         for program in ["shop", "db"] {
             scene.file(&format!("root/bin/{program}"), "");
         }
@@ -42,7 +44,7 @@ impl Scene {
         self.file("casque.toml", &format!("{head}{rules}"));
         let manifest = Manifest::read(self.directory.path()).unwrap();
         let root = self.directory.path().join("root");
-        let made = services(&manifest, &root, &Accounts::of_root(&root));
+        let made = services(&manifest, &root, &Accounts::of_root(&root), &self.carried);
         made.unwrap_or_else(|error| panic!("{error}"))
     }
 }
@@ -131,4 +133,16 @@ fn a_process_of_a_group_is_found_by_the_name_supervisorctl_shows() {
     assert!(made.services["shop"].service.stop.group);
     assert_eq!(made.summaries, Vec::<String>::new());
     assert_eq!(made.details.len(), 2);
+}
+
+#[test]
+fn variables_of_the_base_are_a_service_s_own_unless_it_says_something_else() {
+    let mut scene = Scene::new();
+    let pairs = [("PATH", "/opt/tools:/bin"), ("HOME_OF_SHOP", "/srv"), ("LANGUAGE", "en")];
+    scene.carried = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    scene.file("root/opt/tools/till", "");
+    let made = scene.services("[service.till]\ncommand = [\"till\"]\nenvironment = { LANGUAGE = \"de\" }\n");
+    let expected = [("HOME_OF_SHOP", "/srv"), ("LANGUAGE", "de"), ("PATH", "/opt/tools:/bin")];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(made.services["till"].service.environment, BTreeMap::from(expected));
 }

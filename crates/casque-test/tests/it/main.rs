@@ -8,6 +8,7 @@ mod container;
 mod dependencies;
 mod differing_images;
 mod documents;
+mod foreign_base;
 mod forms;
 mod full_disk;
 mod logins;

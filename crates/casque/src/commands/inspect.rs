@@ -41,6 +41,8 @@ struct Contents {
     names: Vec<String>,
     image_id: String,
     labels: BTreeMap<String, String>,
+    /// The image that it starts from; none without a bill of materials that names one.
+    base: Option<Base>,
     layers: Vec<Layer>,
     /// Of a thin archive: those that the layers which are there tell of.
     packages: Vec<Package>,
@@ -48,6 +50,13 @@ struct Contents {
     licences: Vec<Licence>,
     /// None when casque did not build the image, or a thin archive leaves it out.
     plan: Option<ImagePlan>,
+}
+
+#[derive(Serialize)]
+struct Base {
+    /// As the manifest had it.
+    name: String,
+    image_id: String,
 }
 
 #[derive(Serialize)]
@@ -108,6 +117,10 @@ fn read(path: &Path) -> Result<Contents, ReadError> {
     Ok(Contents {
         version: VERSION,
         labels: archive.config().labels.clone(),
+        base: bill.as_ref().and_then(Document::base).map(|base| Base {
+            name: base.name.clone(),
+            image_id: base.version_info.clone().unwrap_or_default(),
+        }),
         names: archive.names().to_vec(),
         image_id: archive.image_id().oci(),
         layers: archive.layers().iter().map(layer).collect(),
@@ -145,6 +158,9 @@ impl Contents {
                 self.layers.len(),
                 megabytes(bytes)
             ));
+        }
+        if let Some(base) = &self.base {
+            lines.extend([format!("base: {}  {}", base.name, base.image_id), String::new()]);
         }
         lines.push(format!("layers: {}", self.layers.len()));
         for layer in &self.layers {
