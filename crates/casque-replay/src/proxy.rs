@@ -15,6 +15,7 @@ use rustls::{ServerConnection, StreamOwned};
 use crate::authority::Authority;
 use crate::message::{Head, Length, malformed, read_body, read_head, write_end, write_head, write_part};
 use crate::names;
+use crate::record::without_credentials;
 use crate::tape::{Asked, Reply, Tape};
 
 /// Where a name server is looked for. Resolvers know no other port.
@@ -163,6 +164,7 @@ fn serve(stream: TcpStream, tape: &Tape, authority: &Authority) -> io::Result<()
 
 /// Speaks with a client as `host`, which is `NAME:PORT`.
 fn tunnel(host: &str, stream: TcpStream, tape: &Tape, authority: &Authority) -> io::Result<()> {
+    let host = host.rsplit('@').next().unwrap_or(host);
     let (name, port) = host.rsplit_once(':').ok_or_else(|| malformed("a tunnel to nowhere"))?;
     let name = name.trim_start_matches('[').trim_end_matches(']');
     stream.set_read_timeout(Some(FIRST_WORD))?;
@@ -219,7 +221,8 @@ impl Connection<'_> {
             }
             let body = read_body(&head, &mut self.stream)?;
             let Some(url) = self.address(&head) else {
-                self.tape.refuse(format!("{} {}, which is not asked by HTTP", head.method, head.target));
+                let target = without_credentials(&head.target);
+                self.tape.refuse(format!("{} {target}, which is not asked by HTTP", head.method));
                 write_head(self.stream.get_mut(), 400, &BTreeMap::new(), Length::Known(0), false)?;
                 return Ok(None);
             };
@@ -239,7 +242,8 @@ impl Connection<'_> {
 
     /// Returns the whole address, without credentials and without what is for the client alone.
     fn address(&self, head: &Head) -> Option<String> {
-        let target = head.target.split('#').next().unwrap_or_default();
+        let target = without_credentials(head.target.split('#').next().unwrap_or_default());
+        let target = target.as_str();
         if let Some(base) = &self.base {
             // A client may name the host once more.
             let path = target.strip_prefix(base.as_str()).unwrap_or(target);
@@ -248,7 +252,7 @@ impl Connection<'_> {
         let rest = target.strip_prefix("http://")?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        let host = authority.rsplit('@').next()?.to_ascii_lowercase();
+        let host = authority.to_ascii_lowercase();
         let host = host.strip_suffix(":80").unwrap_or(&host);
         let slash = if path.starts_with('/') { "" } else { "/" };
         (!host.is_empty()).then(|| format!("http://{host}{slash}{path}"))

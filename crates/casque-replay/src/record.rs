@@ -73,6 +73,13 @@ impl Fetch {
         }
     }
 
+    /// Takes the credentials out of the addresses that the answer's headers name: whoever replays it needs none.
+    pub(crate) fn clear_credentials(&mut self) {
+        for value in self.headers.values_mut() {
+            *value = without_credentials(value);
+        }
+    }
+
     pub(crate) fn key(&self) -> Key {
         Key {
             url: self.url.clone(),
@@ -91,6 +98,21 @@ impl Fetch {
     pub fn is_download(&self) -> bool {
         self.method == "GET" && self.status == 200 && self.text.is_none()
     }
+}
+
+/// Returns `text` without the credentials of the addresses in it (RFC 3986, 3.2.1).
+pub(crate) fn without_credentials(text: &str) -> String {
+    const ENDS: &[char] = &['/', '?', '#', '"', '\'', '<', '>', '\\', ' ', '\t', '\r', '\n'];
+    let mut clean = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let authority = &after[..after.find(ENDS).unwrap_or(after.len())];
+        let credentials = authority.rfind('@').map_or(0, |at| at + 1);
+        clean += before;
+        clean += "://";
+        rest = &after[credentials..];
+    }
+    clean + rest
 }
 
 fn get() -> String {
@@ -112,4 +134,26 @@ fn is_ok(status: &u16) -> bool {
 
 fn is_zero(size: &u64) -> bool {
     *size == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_credentials;
+
+    #[test]
+    fn addresses_lose_their_credentials_and_nothing_else() {
+        let cases = [
+            ("https://user:token@h.example/a?b=c@d", "https://h.example/a?b=c@d"),
+            (
+                "<https://t@h:8443>; rel=\"next\", <http://h/@x>",
+                "<https://h:8443>; rel=\"next\", <http://h/@x>",
+            ),
+            ("href=\"https://u:p@h/a\" mail a@b.example", "href=\"https://h/a\" mail a@b.example"),
+            ("/relative@x", "/relative@x"),
+            ("https://h", "https://h"),
+        ];
+        for (text, clean) in cases {
+            assert_eq!(without_credentials(text), clean);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use casque_fetch::{Answer, Exchange, FetchError, Network, Store};
 use casque_format::digest::Digest;
 
 use crate::pages::{Page, file_name};
-use crate::record::{Fetch, KEPT_HEADERS, Key};
+use crate::record::{Fetch, KEPT_HEADERS, Key, without_credentials};
 
 /// Up to this size the answer to a request other than `GET` is part of the record.
 const LARGEST_TEXT: u64 = 64 << 10;
@@ -174,6 +174,7 @@ impl Tape {
         let mut fetches: Vec<Fetch> =
             state.used.iter().filter_map(|key| state.known.get(key)).cloned().collect();
         if self.network.is_some() {
+            fetches.iter_mut().for_each(Fetch::clear_credentials);
             self.reduce_pages(&mut fetches)?;
         }
         let list = |set: &BTreeSet<String>| set.iter().cloned().collect();
@@ -196,6 +197,7 @@ impl Tape {
             let (Some(page), Some(digest)) = (Page::of(&fetch.url, kind), fetch.sha256) else { continue };
             let Ok(text) = String::from_utf8(self.store.read(&digest)?) else { continue };
             let Some(text) = page.reduced(&text, &taken) else { continue };
+            let text = without_credentials(&text);
             fetch.sha256 = Some(self.store.insert_bytes(text.as_bytes())?);
             fetch.size = text.len() as u64;
             fetch.text = Some(text);
@@ -231,7 +233,8 @@ impl Tape {
             .answered
             .wait_while(state, |state| state.busy.contains(&key))
             .unwrap_or_else(PoisonError::into_inner);
-        let known = state.known.get(&key).filter(|fetch| self.network.is_none() || self.still_holds(fetch));
+        let holds = |fetch: &&Fetch| self.still_holds(fetch) && !(fetch.status == 401 && asked.has_login());
+        let known = state.known.get(&key).filter(|fetch| self.network.is_none() || holds(fetch));
         if let Some(fetch) = known.cloned() {
             state.used.insert(key);
             drop(state);
@@ -379,6 +382,12 @@ impl Tape {
 }
 
 impl Asked {
+    /// Tells whether the client says who it is. Many do so only when they are asked to, and what they get then is what the
+    /// address has; that is recorded, and the login is not.
+    fn has_login(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name == "authorization")
+    }
+
     fn key(&self) -> Key {
         let accept = self.headers.iter().find(|(name, _)| name == "accept").map(|(_, value)| value.clone());
         Key {

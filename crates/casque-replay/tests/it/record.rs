@@ -184,6 +184,44 @@ fn credentials_in_an_address_are_not_recorded() {
 }
 
 #[test]
+fn neither_a_login_nor_an_address_with_one_that_an_answer_leads_to_is_recorded() {
+    let internet = Internet::start(|request, number| match (request.split(' ').nth(1).unwrap(), number) {
+        ("/moved", _) => {
+            let headers = "Location: https://user:secret@h.example/x\r\nLink: <https://secret@h.example/y>; rel=next\r\n";
+            answer("302 Found", headers, "")
+        }
+        ("/simple/demo/", _) => {
+            let page = "<a href=\"https://user:secret@h.example/demo-1.whl\">demo</a>";
+            answer("200 OK", "Content-Type: text/html\r\n", page)
+        }
+        (_, 0) => answer("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", ""),
+        _ => answer("200 OK", "", "content"),
+    });
+    let place = Place::new();
+    let url = internet.url("/file");
+    let with_login = format!("GET {url} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2VjcmV0\r\n\r\n");
+    let told = place.record(&[], |client| {
+        assert!(client.get(&url).starts_with("HTTP/1.1 401 "));
+        assert!(client.raw(&with_login).ends_with("content"), "a login that was asked for is passed on");
+        let moved = client.get(&internet.url("/moved"));
+        assert!(
+            moved.contains("location: https://user:secret@h.example/x\r\n"),
+            "the step itself gets it: {moved}"
+        );
+        client.get(&internet.url("/simple/demo/"));
+        client.get(&internet.url("/demo-1.whl"));
+    });
+    assert!(internet.asked.lock().unwrap()[1].contains("Basic c2VjcmV0"));
+    let recorded = format!("{:?}", told.fetches);
+    assert!(!recorded.contains("secret") && !recorded.contains("c2VjcmV0"), "{recorded}");
+    assert!(recorded.contains("https://h.example/x") && recorded.contains("https://h.example/demo-1.whl"));
+    place.replay(&told.fetches, |client| {
+        assert!(client.get(&url).ends_with("content"), "a replay needs no login");
+        assert!(client.get(&internet.url("/moved")).contains("location: https://h.example/x\r\n"));
+    });
+}
+
+#[test]
 fn an_index_page_is_kept_as_what_was_taken_from_it_and_asked_for_again_when_recording_again() {
     let page = r#"{"meta":{"api-version":"1.1"},"name":"demo","files":[{"url":"/demo-1.whl"},{"url":"/demo-2.whl"}]}"#;
     let kind = "Content-Type: application/vnd.pypi.simple.v1+json\r\nETag: \"9\"\r\n";
