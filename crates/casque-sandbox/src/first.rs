@@ -17,8 +17,8 @@ use rustix::process::{
     setsid, umask,
 };
 use rustix::thread::{
-    CapabilitySet, clear_ambient_capability_set, remove_capability_from_bounding_set, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CpuSet, clear_ambient_capability_set, remove_capability_from_bounding_set,
+    sched_getaffinity, sched_setaffinity, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::error::{Doing, Failure};
@@ -66,6 +66,7 @@ pub(crate) fn first_process(request: &Request, alive: &OwnedFd) -> Result<Pid, T
                 identity: join.identity.as_ref(),
                 session: join.session,
                 plain_limits: false,
+                processors: None,
             },
             FirstProcess::Command,
         ),
@@ -161,6 +162,7 @@ struct Program<'a> {
     identity: Option<&'a Identity>,
     session: Session,
     plain_limits: bool,
+    processors: Option<usize>,
 }
 
 impl<'a> Program<'a> {
@@ -172,6 +174,7 @@ impl<'a> Program<'a> {
             identity: spec.identity.as_ref(),
             session: spec.session,
             plain_limits: spec.privileges == Privileges::Full,
+            processors: spec.processors,
         }
     }
 
@@ -225,6 +228,9 @@ impl<'a> Program<'a> {
         if self.plain_limits {
             usual_limit()?;
         }
+        if let Some(most) = self.processors {
+            use_processors(most)?;
+        }
         match self.identity {
             // The caller's groups are those of a person outside.
             None => set_thread_groups(&[]).doing("set the groups")?,
@@ -260,6 +266,15 @@ fn usual_limit() -> Result<(), Failure> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let current = Some(maximum.map_or(USUAL_FILES, |maximum| maximum.min(USUAL_FILES)));
     setrlimit(Resource::Nofile, Rlimit { current, maximum }).doing("set the limit of open files")
+}
+
+/// Keeps this process, and what it starts, on the first `most` of its processors.
+fn use_processors(most: usize) -> Result<(), Failure> {
+    let allowed = sched_getaffinity(None).doing("ask for the processors")?;
+    let mut kept = CpuSet::new();
+    let numbers = (0..CpuSet::MAX_CPU).filter(|number| allowed.is_set(*number));
+    numbers.take(most.max(1)).for_each(|number| kept.set(number));
+    sched_setaffinity(None, &kept).doing("choose processors")
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`become_root`], [`subids`] | an ordinary user as root of a user namespace |
 //! | [`Sandbox::try_in`], [`FileSystem`] | whether all this works here, and why not |
-//! | [`private_mounts`], [`overlay`], [`Mounted`] | mounts that vanish with the process that made them |
+//! | [`private_mounts`], [`overlay`], [`memory`], [`Mounted`] | mounts that vanish with the process that made them |
 //! | [`Spec`], [`Sandbox`], [`Running`] | a command as the first process of a container |
 //! | [`Join`], [`Sandbox::join`] | one more command inside a container that runs |
 //! | [`ContainerNetwork`] | sockets inside a container's network |
@@ -50,7 +50,7 @@ pub use error::{Error, Failure};
 pub use filesystem::FileSystem;
 pub use helper::helper_main;
 pub use lock::FileLock;
-pub use mounts::{Lower, Mounted, Overlay, Upper, overlay, private_mounts};
+pub use mounts::{Lower, Mounted, Overlay, Upper, memory, overlay, private_mounts};
 pub use netns::ContainerNetwork;
 pub use process::{ProcessHandle, start_time};
 pub use protocol::Exit;

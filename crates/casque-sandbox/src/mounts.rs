@@ -93,6 +93,14 @@ pub fn overlay(overlay: Overlay<'_>) -> Result<Mounted, Error> {
     Ok(Mounted { at: Some(at.to_path_buf()) })
 }
 
+/// Mounts an empty file system in memory that only its owner may enter: what is in it never reaches a disk, unless the
+/// kernel swaps.
+pub fn memory(at: &Path) -> Result<Mounted, Error> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("tmpfs", at, "tmpfs", flags, c"mode=0700").doing_to("mount", at)?;
+    Ok(Mounted { at: Some(at.to_path_buf()) })
+}
+
 /// Opens a directory only to name it.
 pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -34,6 +34,8 @@ pub struct Spec {
     pub first_process: FirstProcess,
     /// Which session it belongs to.
     pub session: Session,
+    /// It may use so many of the processors that this program may use; none means all of them.
+    pub processors: Option<usize>,
 }
 
 impl Spec {
@@ -53,6 +55,7 @@ impl Spec {
             privileges: Privileges::Full,
             first_process: FirstProcess::Reaper,
             session: Session::Own,
+            processors: None,
         }
     }
 }

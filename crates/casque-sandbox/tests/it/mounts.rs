@@ -1,8 +1,9 @@
 //! Overlays, and that they vanish.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use casque_sandbox::{Error, Overlay, Upper, overlay, private_mounts};
+use casque_sandbox::{Error, Overlay, Upper, memory, overlay, private_mounts};
 
 /// Runs in a thread, which gets mounts of its own and takes them with it.
 fn with_private_mounts(work: impl FnOnce() + Send + 'static) {
@@ -106,4 +107,18 @@ fn mounts_are_seen_by_nobody_else() {
         assert!(!mounts("self").contains(inside));
     });
     assert!(!at.join("bin").exists());
+}
+
+#[test]
+fn what_is_in_memory_is_on_no_disk_and_gone_afterwards() {
+    with_private_mounts(|| {
+        let base = tempfile::tempdir().unwrap();
+        let mounted = memory(base.path()).unwrap();
+        std::fs::write(base.path().join("file"), "secret").unwrap();
+        assert_eq!(mounted.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap();
+        assert!(mounts.contains(&format!("tmpfs {} tmpfs ", base.path().display())), "{mounts}");
+        drop(mounted);
+        assert!(!base.path().join("file").exists());
+    });
 }

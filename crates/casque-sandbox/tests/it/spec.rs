@@ -224,3 +224,14 @@ fn a_joined_command_shares_everything_with_the_container() {
     let error = sandbox().join(&join, streams).unwrap_err();
     assert_eq!(error.to_string(), format!("process {pid} has ended"));
 }
+
+#[test]
+fn a_command_may_use_as_many_processors_as_it_is_given() {
+    let environment = Environment::new();
+    let mut spec = environment.script("nproc; sh -c nproc");
+    spec.processors = Some(1);
+    assert_eq!(text(&spec), "1\n1\n");
+    spec.processors = None;
+    let all = std::thread::available_parallelism().unwrap();
+    assert_eq!(text(&spec), format!("{all}\n{all}\n"));
+}
