@@ -16,6 +16,9 @@ use crate::layer::LayerOptions;
 use crate::layer_reader::{Item, LayerEntry, Stop, stream};
 use crate::node::{Kind, Node};
 
+/// The marker's name (OCI image specification, layers).
+const OPAQUE: &str = ".wh..wh..opq";
+
 /// Lists everything below `root` that the options take, sorted by path. Times are not in it.
 pub fn of_tree(root: &Path, options: &LayerOptions) -> io::Result<String> {
     let mut lines = BTreeMap::new();
@@ -41,6 +44,43 @@ pub fn of_layer(layer: impl Read) -> io::Result<String> {
     });
     match visited {
         Ok(()) => Ok(join(lines)),
+        Err(Stop::Layer(error) | Stop::Visitor(error)) => Err(error),
+    }
+}
+
+/// What a layer says about one path, a file's content as its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// This is there.
+    Node(Node, Option<Digest>),
+    /// Another name of the file at this path.
+    HardLink(PathBuf),
+    /// Nothing of the layers below is there any more.
+    Removed,
+}
+
+/// Returns the entries of an uncompressed layer by path. That a directory hides what is below it says the entry of its
+/// marker, as it is in the layer.
+pub fn entries(layer: impl Read) -> io::Result<BTreeMap<PathBuf, Entry>> {
+    let mut entries = BTreeMap::new();
+    let visited = stream(layer, |entry, content| {
+        let (path, said) = match entry.item {
+            Item::Whiteout => (entry.path, Entry::Removed),
+            Item::Opaque => (entry.path.join(OPAQUE), Entry::Removed),
+            Item::HardLink { target } => (entry.path, Entry::HardLink(target)),
+            Item::Node(node) => {
+                let digest = match node.kind {
+                    Kind::File { .. } => Some(digest(content).map_err(Stop::Layer)?),
+                    _ => None,
+                };
+                (entry.path, Entry::Node(node, digest))
+            }
+        };
+        entries.insert(path, said);
+        Ok(())
+    });
+    match visited {
+        Ok(()) => Ok(entries),
         Err(Stop::Layer(error) | Stop::Visitor(error)) => Err(error),
     }
 }
