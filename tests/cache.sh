@@ -30,6 +30,8 @@ main() {
     build "$work" first >"$work/events"
     killed_builds "$work"
     two_at_once "$work"
+    one_killed_of_two "$work"
+    kept_of_packages "$work"
     full_disk "$work"
     explained "$work"
     pruned "$work"
@@ -99,6 +101,8 @@ killed_builds() {
         pid=$!
         # The reader returns after so many events, or at the end of a build that has fewer.
         head -n "$point" "$work/pipe" >/dev/null
+        # Not only where something has just been said: in the middle of what comes next.
+        sleep "0.$((RANDOM % 10))"
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
         rm -f "$work/killed.tar"
@@ -122,6 +126,50 @@ two_at_once() {
         cmp "$work/first.tar" "$work/$image.tar" || die "two builds at once made another image"
     done
     say "ok: two builds at once on one cache make the same image"
+}
+
+# Of two builds on a cache without a layer one is killed: the other makes the same image.
+one_killed_of_two() {
+    local work=$1 events point victim
+    fresh "$work" beside
+    events=$(wc -l <"$work/events")
+    RANDOM=$((SEED + 1))
+    point=$((RANDOM % events + 1))
+    mkfifo "$work/victim"
+    "$CASQUE" --cache "$work/beside" build --locked --json --output "$work/victim.tar" "$work/project" \
+        >"$work/victim" 2>/dev/null &
+    victim=$!
+    # Dies with it, or once it has said so much.
+    (head -n "$point" "$work/victim" >/dev/null; kill -KILL "$victim" 2>/dev/null) &
+    build "$work" beside >/dev/null || die "a build beside a killed one: $(cat "$work/beside.err")"
+    wait "$victim" 2>/dev/null || true
+    wait
+    cmp "$work/first.tar" "$work/beside.tar" || die "a build beside a killed one (SEED=$SEED) made another image"
+    build "$work" beside >/dev/null || die "a build after one of two was killed: $(cat "$work/beside.err")"
+    cmp "$work/first.tar" "$work/beside.tar" || die "one of two killed (SEED=$SEED) led to another image"
+    same "nothing of the killed one is left" "" "$(find "$work/beside/work" -mindepth 1)"
+}
+
+# What `[image] keep` names is in the image, and is not without it.
+kept_of_packages() {
+    local work=$1
+    mkdir "$work/kept"
+    cp "$work/project/casque.lock" "$work/project/file" "$work/kept/"
+    sed 's|^command = "cached"|&\nkeep = ["man", "/usr/share/doc/less"]|' "$work/project/casque.toml" >"$work/kept/casque.toml"
+    "$CASQUE" --cache "$work/first" build --locked --output "$work/kept.tar" "$work/kept" >/dev/null 2>"$work/said" ||
+        die "no build that keeps something: $(cat "$work/said")"
+    same "manual pages and a package's documents are left out" "/usr/share/doc/less/copyright" "$(files_of_less "$work/first.tar")"
+    same "what is kept is there, of the one package alone" \
+        "/usr/share/doc/less/changelog.Debian.gz /usr/share/doc/less/copyright /usr/share/man/man1/less.1.gz" \
+        "$(files_of_less "$work/kept.tar")"
+}
+
+# Prints documents and a manual page of the package less in an image, and other packages' documents.
+files_of_less() {
+    local layer
+    for layer in $(tar -xOf "$1" manifest.json | jq --raw-output '.[0].Layers[]'); do
+        tar -xOf "$1" "$layer" | tar -tf -
+    done | sed 's|^\./||; s|^|/|' | grep -x '/usr/share/man/man1/less\.1\.gz\|/usr/share/doc/less/\(copyright\|changelog\.Debian\.gz\)\|/usr/share/doc/bash/changelog.*' | LC_ALL=C sort -u | xargs
 }
 
 # A disk that is full in the middle of a build leaves a cache with which the next one makes the same bytes.

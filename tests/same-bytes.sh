@@ -40,6 +40,9 @@ same_file() {
         "$CASQUE" diff --files "$1/first.tar" "$1/second.tar" >&2 || true
         die "two builds of the same lock differ: $(differing_layers "$1")"
     fi
+    local layers
+    layers=$(tar -xOf "$1/first.tar" manifest.json | jq '.[0].Layers | length')
+    [[ $layers -le 40 ]] || die "the image has $layers layers, and 40 are the most"
     say "ok: two builds of $MANIFEST are the same $(stat -c %s "$1/first.tar") bytes"
 }
 

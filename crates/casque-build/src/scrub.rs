@@ -200,6 +200,38 @@ mod tests {
         assert!(kept.iter().all(|path| fs_err::read_to_string(root.join(path)).unwrap() == "kept"));
     }
 
+    /// What is known to differ between two builds, by what writes it; each is gone or empty.
+    const NOISE: [(&str, &[&str]); 9] = [
+        ("machine-id", &["etc/machine-id", "var/lib/dbus/machine-id"]),
+        ("ldconfig", &["var/cache/ldconfig/aux-cache"]),
+        ("fontconfig", &["var/cache/fontconfig/0123.cache-8", "var/log/fontconfig.log"]),
+        (
+            "dpkg",
+            &["var/log/dpkg.log", "var/log/alternatives.log", "var/lib/dpkg/status-old", "var/lib/dpkg/lock"],
+        ),
+        ("apt", &["var/log/apt/history.log", "var/lib/apt/lists/a_InRelease", "var/cache/apt/pkgcache.bin"]),
+        ("debconf", &["var/cache/debconf/config.dat-old", "var/cache/debconf/passwords.dat"]),
+        ("useradd", &["etc/passwd-", "etc/shadow-", "etc/.pwd.lock", "var/log/lastlog", "var/log/faillog"]),
+        ("systemd", &["var/lib/systemd/random-seed", "var/lib/systemd/credential.secret"]),
+        (
+            "the deploying user",
+            &["root/.ansible/tmp/x", "root/.cache/pip/x", "root/.bash_history", "root/.wget-hsts"],
+        ),
+    ];
+
+    #[test]
+    fn of_everything_known_to_differ_nothing_is_left() {
+        for (who, paths) in NOISE {
+            let root = tempfile::tempdir().unwrap();
+            paths.iter().for_each(|path| put(root.path(), path, "another each time"));
+            scrub(root.path()).unwrap();
+            for path in paths {
+                let content = fs_err::read(root.path().join(path)).unwrap_or_default();
+                assert_eq!(content, b"", "{who}: `{path}`");
+            }
+        }
+    }
+
     #[test]
     fn a_link_in_place_of_a_directory_is_not_followed() {
         let root = tempfile::tempdir().unwrap();

@@ -162,4 +162,26 @@ mod tests {
         let by_owner = |groups, generates| Parts::ByOwner { groups, generates };
         assert_eq!(each, [by_owner(10, false), by_owner(9, true), by_owner(8, false), by_owner(3, false)]);
     }
+
+    #[test]
+    fn a_manifest_of_more_stages_than_layers_is_refused_with_the_remedy() {
+        let shares = |layers: usize| {
+            let project = tempfile::tempdir().unwrap();
+            let layer = |number| format!("[[layer]]\nname = \"{number}\"\nrun = \"true\"\n");
+            let layers: String = (0..layers).map(layer).collect();
+            let text = format!(
+                "[image]\nname = \"a/b\"\nversion = \"1\"\ncommand = \"b\"\n[base]\ndistribution = \"debian\"\n\
+                 suite = \"bookworm\"\n{layers}"
+            );
+            fs_err::write(project.path().join("casque.toml"), text).unwrap();
+            let manifest = Manifest::read(project.path()).unwrap();
+            Shares::new(&manifest, &toml::from_str("version = 1").unwrap())
+        };
+        // Beside the steps there are the base, the programs and the plan.
+        assert!(shares(MOST_LAYERS - 3).is_ok());
+        let error = shares(MOST_LAYERS - 2).unwrap_err();
+        assert_eq!(error.to_string(), "the manifest makes 41 layers at least, and an image may have 40");
+        let hint = "join `[[layer]]` tables: one may have packages, Python, copies and a step";
+        assert_eq!((error.hint().as_deref(), error.class()), (Some(hint), crate::ErrorClass::Manifest));
+    }
 }
