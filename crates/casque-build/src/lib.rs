@@ -55,6 +55,7 @@ mod sandbox;
 mod sbom;
 mod scrub;
 mod services;
+mod settle;
 mod shares;
 mod source;
 mod split;

@@ -17,6 +17,7 @@ use crate::explain::Made;
 use crate::inputs::Inputs;
 use crate::layers::{self, Part};
 use crate::scrub::scrub;
+use crate::settle::settle;
 use crate::split::split;
 
 /// Part of every key: a change in how stages are made must change it.
@@ -231,6 +232,7 @@ impl Builder<'_> {
             return Ok(Vec::new());
         }
         let changes = self.differences(recipe, before, after, tree)?;
+        settle(after, &changes, self.epoch).map_err(BuildError::Root)?;
         let state = |changes| Part::state(recipe.name, &recipe.created_by, changes);
         let parts = match recipe.parts {
             Parts::ByOwner { groups, generates } => {
