@@ -35,6 +35,8 @@ main() {
     step tests/removed-package.sh
     step tests/scripts.sh
     step tests/failing-step.sh
+    step tests/secrets.sh
+    step tests/reproducible.sh
     step tests/cache.sh
     step tests/wrong-setting.sh
     step tests/engines.sh

@@ -7,6 +7,9 @@ make --no-print-directory build
 tests/ordinary-user.sh --full
 tests/same-bytes.sh --bare
 tests/engines.sh --all
+# After the builds above its first half is in the cache.
+tests/reproducible.sh examples/backend/casque.layered.toml
+KILLS=40 tests/cache.sh
 # The resolver beside apt, on ten times the sets.
 CASQUE_RESOLVER_SETS=2000 cargo test --locked --package casque-debian --test it same_as_apt
 printf '\npassed: the long tests\n'

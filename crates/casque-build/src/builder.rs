@@ -1,6 +1,7 @@
 //! The build as a whole: which stages there are, in which order, and the image they make.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use casque_format::digest::Digest;
 use casque_format::settings::environment_name;
@@ -9,12 +10,14 @@ use casque_sandbox::Sandbox;
 use crate::base_image::BaseImage;
 use crate::cache::Cache;
 use crate::carried::{Carried, carried};
+use crate::elsewhere::{Elsewhere, HOST_NAME};
 use crate::error::BuildError;
 use crate::event::{Event, Observer};
 use crate::inputs::Inputs;
 use crate::lock::Lockfile;
 use crate::manifest::{LayerStep, Manifest};
 use crate::record::Recording;
+use crate::secrets::Secrets;
 use crate::shares::Shares;
 use crate::stage::Stage;
 
@@ -46,7 +49,7 @@ pub struct Builder<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) lock: &'a Lockfile,
     /// The image that the product starts from.
-    pub(crate) base: Option<BaseImage>,
+    pub(crate) base: Option<Arc<BaseImage>>,
     /// What of its configuration carries over.
     pub(crate) carried: Carried,
     pub(crate) cache: &'a Cache,
@@ -64,17 +67,21 @@ pub struct Builder<'a> {
     pub(crate) explains: bool,
     /// On disk, for what sandboxes see as `/run` and `/tmp`.
     pub(crate) work: &'a Path,
+    /// What steps may see and nobody else.
+    pub(crate) secrets: &'a Secrets,
+    /// Another machine than this one, where stages are made a second time.
+    pub(crate) elsewhere: Option<Elsewhere>,
     /// Steps whose downloads are to be recorded; all others replay what the lock has.
     pub(crate) recording: Option<Recording<'a>>,
 }
 
 /// Opens the image that the product starts from, and decides what of its configuration carries over.
-pub(crate) fn base(manifest: &Manifest) -> Result<(Option<BaseImage>, Carried), BuildError> {
+pub(crate) fn base(manifest: &Manifest) -> Result<(Option<Arc<BaseImage>>, Carried), BuildError> {
     let base = BaseImage::open(manifest)?;
     let prefix = &manifest.content.image.env_prefix;
     let settings = manifest.settings().into_keys().map(|name| environment_name(prefix, &name)).collect();
     let carried = base.as_ref().map(|base| carried(base.archive.config(), &settings)).unwrap_or_default();
-    Ok((base, carried))
+    Ok((base.map(Arc::new), carried))
 }
 
 impl Builder<'_> {
@@ -107,6 +114,11 @@ impl Builder<'_> {
             }
         }
         Ok(stages)
+    }
+
+    /// Returns the host name of sandboxes.
+    pub(crate) fn host_name(&self) -> &'static str {
+        self.elsewhere.as_ref().map_or(HOST_NAME, |elsewhere| elsewhere.host_name)
     }
 
     /// Begins the inputs of a stage that programs make: they see the time.

@@ -18,6 +18,7 @@ use casque_units::UnitError;
 use thiserror::Error;
 
 use crate::manifest::ManifestError;
+use crate::secrets::SecretError;
 
 mod base;
 
@@ -136,6 +137,17 @@ pub enum BuildError {
         asked: Vec<String>,
         /// The end of its output.
         last: Vec<String>,
+    },
+    /// A secret is missing, or where it must not be.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Stages that were made a second time, as on another machine, are not the same.
+    #[error("{} made again as on another machine: {files} files differ", made(layers))]
+    NotReproducible {
+        /// The stages.
+        layers: Vec<String>,
+        /// How many files differ in all of them.
+        files: usize,
     },
     /// The network of a step could not be made.
     #[error("cannot make the network of a step")]
@@ -368,6 +380,11 @@ impl BuildError {
             Self::Mark(MarkMistake::NoFilter { setting, .. }) => {
                 Some(format!("add the file's quoting, such as `@casque{{{setting}|json}}`"))
             }
+            Self::Secret(error) => Some(error.hint()),
+            Self::NotReproducible { .. } => Some(
+                "what a step writes must not depend on the machine, the time or chance; a value that every customer needs another of is a setting"
+                    .to_owned(),
+            ),
             Self::Sandbox(error) => error.hint(),
             Self::Python(error) => error.hint(),
             Self::NoPython { .. } => {
@@ -445,6 +462,9 @@ impl BuildError {
             Self::Fetch(error) => class_of_fetch(error),
             Self::Superseded { .. } => ErrorClass::Network,
             Self::Step { .. } | Self::NotLocked { .. } | Self::Audit { .. } => ErrorClass::Step,
+            Self::Secret(SecretError::Left { .. } | SecretError::Recorded { .. }) => ErrorClass::Step,
+            Self::Secret(_) => ErrorClass::Manifest,
+            Self::NotReproducible { .. } => ErrorClass::Differs,
             _ => ErrorClass::Unexpected,
         }
     }
@@ -456,8 +476,14 @@ fn short(digest: &Digest) -> String {
 }
 
 /// Returns these on lines of their own.
-fn list(lines: &[String]) -> String {
+pub(crate) fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n{line}")).collect()
+}
+
+/// Says of which stages something is said.
+fn made(layers: &[String]) -> String {
+    let plural = if layers.len() == 1 { "layer" } else { "layers" };
+    format!("{plural} `{}`", layers.join("`, `"))
 }
 
 fn hint_of_output(error: &OutputError) -> Option<&'static str> {
@@ -595,8 +621,10 @@ pub enum ErrorClass {
     Network,
     /// Packages that do not go together or do not exist.
     Resolve,
-    /// A program in the sandbox failed.
+    /// A program in the sandbox failed, or left what must not ship.
     Step,
+    /// What was made twice differs.
+    Differs,
     /// None of these.
     Unexpected,
 }

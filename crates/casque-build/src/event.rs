@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::explain::Reason;
+use crate::repeat::Finding;
 
 /// One thing that happened, in order.
 #[derive(Debug, Clone, Serialize)]
@@ -45,6 +46,13 @@ pub enum Event {
         bytes: u64,
         /// How long it took.
         milliseconds: u64,
+    },
+    /// A layer was made a second time, as on another machine; told when asked for.
+    Repeated {
+        /// Its name.
+        name: String,
+        /// What is not the same.
+        findings: Vec<Finding>,
     },
     /// Something that only who asks for everything wants to know.
     Detail {

@@ -7,6 +7,7 @@ use casque_image::archive::{Image, ImageLayer, Older};
 use casque_image::config::ImageName;
 use casque_sandbox::Sandbox;
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use crate::about;
 use crate::builder::{self, Builder, Programs, Reach};
@@ -16,6 +17,8 @@ use crate::event::{Event, Observer};
 use crate::lock::{self, Lockfile, Mirrors};
 use crate::manifest::Manifest;
 use crate::output::{BuiltOutput, Output};
+use crate::repeat::repeat;
+use crate::secrets::Secrets;
 use crate::shares::{self, Shares};
 use crate::stage::Stage;
 
@@ -43,6 +46,10 @@ pub struct BuildRequest<'a> {
     pub output: Output<'a>,
     /// Say of each layer why it is made again or not.
     pub explain: bool,
+    /// Make what programs made a second time, as on another machine, and compare; the time is this one.
+    pub repeat: Option<OffsetDateTime>,
+    /// What steps may see and nobody else.
+    pub secrets: &'a Secrets,
     /// Who watches.
     pub observer: &'a dyn Observer,
     /// Who watches downloads.
@@ -83,6 +90,7 @@ pub struct BuiltLayer {
 /// # Errors
 /// Whatever can go wrong; the output is then as it was before.
 pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
+    request.secrets.suffice(&request.manifest.content.layer)?;
     let older = request.output.older()?;
     lock::fetch(request.lock, request.network, request.cache, request.mirrors, request.progress)?;
     let workspace = request.cache.workspace()?;
@@ -106,10 +114,16 @@ pub fn build(request: &BuildRequest<'_>) -> Result<Built, BuildError> {
         shares: Shares::new(request.manifest, request.lock, below)?,
         explains: request.explain,
         work: workspace.path(),
+        secrets: request.secrets,
+        elsewhere: None,
         recording: None,
     };
     let stages = builder.stages()?;
-    builder.image(&stages, &request.output, older.as_ref())
+    let built = builder.image(&stages, &request.output, older.as_ref())?;
+    if let Some(now) = request.repeat {
+        repeat(&builder, &stages, now)?;
+    }
+    Ok(built)
 }
 
 impl Builder<'_> {

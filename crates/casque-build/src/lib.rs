@@ -9,6 +9,8 @@
 //! | `split`, `groups`, `shares`, `layers` | which files of a stage share a layer |
 //! | `base`, `packages`, `python`, `bytecode`, `copy`, `step`, `plan` | the kinds of stages |
 //! | `record`, `wire` | run steps to record what they download, and give them that again |
+//! | `secrets` | values that only a step sees, and that they are nowhere else |
+//! | `repeat`, `elsewhere` | make stages a second time, as on another machine, and compare |
 //! | `sbom` | says what is in the image |
 //! | `image`, `about` | puts their layers together, and says what the image is |
 //! | `output` | writes it to where it is asked for |
@@ -28,12 +30,14 @@ pub mod check;
 mod configure;
 mod copy;
 pub mod difference;
+mod elsewhere;
 mod error;
 mod event;
 mod explain;
 mod facts;
 mod front;
 mod groups;
+mod hygiene;
 mod identity;
 mod ids;
 mod ignored;
@@ -43,6 +47,7 @@ mod keys;
 mod layers;
 pub mod lock;
 pub mod manifest;
+mod mount_points;
 mod output;
 mod packages;
 mod parallel;
@@ -51,9 +56,11 @@ mod preseed;
 mod prune;
 mod python;
 mod record;
+mod repeat;
 mod sandbox;
 mod sbom;
 mod scrub;
+mod secrets;
 mod services;
 mod settle;
 mod shares;
@@ -76,3 +83,5 @@ pub use explain::Reason;
 pub use image::{BuildRequest, Built, BuiltLayer, build};
 pub use output::{BuiltOutput, Output, Target};
 pub use prune::{KindUsage, Prune, Pruned, Usage};
+pub use repeat::Finding;
+pub use secrets::{SecretError, Secrets};

@@ -13,6 +13,7 @@ use crate::error::BuildError;
 use crate::event::Event;
 use crate::lock::{self, Lockfile, StepRecord, Update};
 use crate::manifest::{LayerStep, StepNetwork};
+use crate::secrets::Secrets;
 use crate::shares::Shares;
 use crate::step::project_inputs;
 use crate::wire::without_credentials;
@@ -25,6 +26,8 @@ pub struct Steps<'a> {
     pub programs: &'a Programs,
     /// How this place reaches the network.
     pub reach: &'a Reach,
+    /// What they may see and nobody else.
+    pub secrets: &'a Secrets,
     /// `SOURCE_DATE_EPOCH`; none means the newest date of an archive in the lock.
     pub source_date_epoch: Option<u64>,
 }
@@ -98,8 +101,9 @@ pub(crate) fn record(request: &lock::Request<'_>, lock: &mut Lockfile) -> Result
     let (host, wanted): (BTreeMap<_, _>, _) = wanted.into_iter().partition(|(_, seed)| seed.host);
     lock.steps.extend(host.into_values());
     if !wanted.is_empty() {
-        lock::fetch(lock, request.network, request.cache, request.mirrors, request.progress)?;
         let steps = request.steps.as_ref().ok_or(BuildError::NoSteps)?;
+        steps.secrets.suffice(&layers[..=last])?;
+        lock::fetch(lock, request.network, request.cache, request.mirrors, request.progress)?;
         let made = run_steps(request, steps, lock, wanted, &layers[..=last])?;
         lock.steps.extend(made);
     }
@@ -146,6 +150,8 @@ fn run_steps(
         shares: Shares::new(request.manifest, lock, below)?,
         explains: false,
         work: workspace.path(),
+        secrets: steps.secrets,
+        elsewhere: None,
         recording: Some(recording),
     };
     builder.stages_of(layers)?;

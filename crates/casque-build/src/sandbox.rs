@@ -41,6 +41,13 @@ pub(crate) enum Access<'a> {
     Wire(&'a Wire),
 }
 
+/// What a program sees beside what every program does.
+#[derive(Default)]
+pub(crate) struct Further {
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
 /// A root filesystem made ready for running programs in it.
 pub(crate) struct Confined<'a> {
     builder: &'a Builder<'a>,
@@ -75,7 +82,13 @@ impl<'a> Confined<'a> {
         for name in STAND_INS {
             fs_err::os::unix::fs::symlink("../casque-shim", bin.join(name))?;
         }
-        fs_err::write(inside("hosts"), "127.0.0.1 localhost build\n::1 localhost\n")?;
+        let name = self.builder.host_name();
+        fs_err::write(inside("hosts"), format!("127.0.0.1 localhost {name}\n::1 localhost\n"))?;
+        if let Some(elsewhere) = &self.builder.elsewhere {
+            for (index, (_, text)) in elsewhere.files.iter().enumerate() {
+                fs_err::write(inside(&format!("elsewhere-{index}")), text)?;
+            }
+        }
         match (self.access, &self.builder.reach.ca_bundle) {
             (Access::Wire(wire), _) => {
                 fs_err::write(inside(CERTIFICATES), wire.certificate())?;
@@ -113,20 +126,20 @@ impl<'a> Confined<'a> {
     pub(crate) fn run(&self, layer: &str, command: &[&str]) -> Result<(), BuildError> {
         let policy = Policy::put(self.root).map_err(BuildError::Root)?;
         let mut show = |line: &str| self.show(line);
-        self.each_line(layer, command, Vec::new(), FirstProcess::Reaper, &mut show)?;
+        self.each_line(layer, command, Further::default(), FirstProcess::Reaper, &mut show)?;
         policy.remove().map_err(BuildError::Root)
     }
 
     /// Runs the shim, which is the first process itself and has its own answer to maintainer scripts.
-    pub(crate) fn run_step(&self, layer: &str, command: &[&str], binds: Vec<Bind>) -> Result<(), BuildError> {
-        self.each_line(layer, command, binds, FirstProcess::Command, &mut |line| self.show(line))
+    pub(crate) fn run_step(&self, layer: &str, command: &[&str], further: Further) -> Result<(), BuildError> {
+        self.each_line(layer, command, further, FirstProcess::Command, &mut |line| self.show(line))
     }
 
     /// Runs `command` to its end and returns what it printed.
     pub(crate) fn lines(&self, layer: &str, command: &[&str]) -> Result<Vec<String>, BuildError> {
         let mut lines = Vec::new();
         let mut take = |line: &str| lines.push(line.to_owned());
-        self.each_line(layer, command, Vec::new(), FirstProcess::Reaper, &mut take)?;
+        self.each_line(layer, command, Further::default(), FirstProcess::Reaper, &mut take)?;
         Ok(lines)
     }
 
@@ -138,19 +151,21 @@ impl<'a> Confined<'a> {
         &self,
         layer: &str,
         command: &[&str],
-        binds: Vec<Bind>,
+        further: Further,
         first_process: FirstProcess,
         take: &mut dyn FnMut(&str),
     ) -> Result<(), BuildError> {
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
         let mut spec = Spec::new(self.root, command);
-        spec.binds = self.binds(binds).map_err(BuildError::Root)?;
+        spec.binds = self.binds(further.binds).map_err(BuildError::Root)?;
         spec.network = match self.access {
             Access::None => Network::None,
             Access::Host | Access::Wire(_) => Network::Host,
         };
-        spec.hostname = "build".to_owned();
+        spec.hostname = self.builder.host_name().to_owned();
         spec.environment = self.environment();
+        spec.environment.extend(further.variables);
+        spec.processors = self.builder.elsewhere.as_ref().map(|elsewhere| elsewhere.processors.1);
         spec.first_process = first_process;
 
         let (reader, writer) = io::pipe().map_err(BuildError::Root)?;
@@ -165,6 +180,7 @@ impl<'a> Confined<'a> {
         let mut last = VecDeque::new();
         for line in BufReader::new(reader).split(b'\n') {
             let line = String::from_utf8_lossy(&line.map_err(BuildError::Root)?).trim_end().to_owned();
+            let line = self.builder.secrets.mask(&line);
             if last.len() == LAST_LINES {
                 last.pop_front();
             }
@@ -204,6 +220,13 @@ impl<'a> Confined<'a> {
             }
         }
         binds.extend(further);
+        if let Some(elsewhere) = &self.builder.elsewhere {
+            binds.extend(elsewhere.files.iter().enumerate().map(|(index, (to, _))| Bind {
+                from: self.directory().join(format!("elsewhere-{index}")),
+                to: to.clone(),
+                read_only: true,
+            }));
+        }
         Ok(binds)
     }
 
@@ -252,7 +275,7 @@ impl<'a> Confined<'a> {
         match self.access {
             Access::None => {}
             Access::Wire(wire) => {
-                wired = wire.environment();
+                wired = wire.environment(self.builder.host_name());
                 environment.extend(wired.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             }
             Access::Host => {

@@ -175,7 +175,7 @@ mod tests {
             );
             fs_err::write(project.path().join("casque.toml"), text).unwrap();
             let manifest = Manifest::read(project.path()).unwrap();
-            Shares::new(&manifest, &toml::from_str("version = 1").unwrap())
+            Shares::new(&manifest, &toml::from_str("version = 1").unwrap(), 0)
         };
         // Beside the steps there are the base, the programs and the plan.
         assert!(shares(MOST_LAYERS - 3).is_ok());

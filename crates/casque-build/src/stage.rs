@@ -14,6 +14,7 @@ use crate::builder::Builder;
 use crate::error::BuildError;
 use crate::event::Event;
 use crate::explain::Made;
+use crate::hygiene;
 use crate::inputs::Inputs;
 use crate::layers::{self, Part};
 use crate::scrub::scrub;
@@ -21,7 +22,7 @@ use crate::settle::settle;
 use crate::split::split;
 
 /// Part of every key: a change in how stages are made must change it.
-const GENERATION: u32 = 10;
+const GENERATION: u32 = 12;
 
 /// A finished stage.
 #[derive(Debug, Clone)]
@@ -194,19 +195,20 @@ impl Builder<'_> {
         fs_err::create_dir(&tree).map_err(BuildError::Cache)?;
         let before = directory("before")?;
         let (report, layers) = if recipe.below.is_empty() {
-            let report = work(&tree)?;
+            let mut report = work(&tree)?;
             scrub(&tree).map_err(BuildError::Root)?;
-            (report, self.layers(recipe, &before, &tree, &tree)?)
+            let layers = self.layers(recipe, &before, &tree, &tree, &mut report)?;
+            (report, layers)
         } else {
             let below = lower(recipe.below.iter());
             let above = lower(recipe.below.iter().chain(recipe.transient));
             let at = directory("root")?;
             let upper = Upper { changes: &tree, work: &directory("overlay")? };
             let root = overlay(Overlay { lower: &above, upper: Some(upper), at: &at })?;
-            let report = work(root.path())?;
+            let mut report = work(root.path())?;
             scrub(root.path()).map_err(BuildError::Root)?;
             let before = overlay(Overlay { lower: &below, upper: None, at: &before })?;
-            let layers = self.layers(recipe, before.path(), root.path(), &tree)?;
+            let layers = self.layers(recipe, before.path(), root.path(), &tree, &mut report)?;
             before.unmount()?;
             root.unmount()?;
             (report, layers)
@@ -227,12 +229,20 @@ impl Builder<'_> {
         before: &Path,
         after: &Path,
         tree: &Path,
+        report: &mut Option<Report>,
     ) -> Result<Vec<StageLayer>, BuildError> {
         if recipe.parts == Parts::None {
             return Ok(Vec::new());
         }
         let changes = self.differences(recipe, before, after, tree)?;
         settle(after, &changes, self.epoch).map_err(BuildError::Root)?;
+        if let Some(report) = report {
+            report.notes.extend(hygiene::version_control(after, &changes));
+        }
+        if recipe.vendor && !self.secrets.is_empty() {
+            let record = serde_json::to_string(report).expect("a report is plain data");
+            self.secrets.are_not_left(recipe.name, after, &changes, &record)?;
+        }
         let state = |changes| Part::state(recipe.name, &recipe.created_by, changes);
         let parts = match recipe.parts {
             Parts::ByOwner { groups, generates } => {

@@ -1,7 +1,6 @@
 //! A vendor's step: the scripts' own command line, unchanged, in a sandbox with service managers that answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use casque_format::digest::Digest;
@@ -18,9 +17,11 @@ use crate::ignored::Ignored;
 use crate::inputs::{Inputs, digest_of};
 use crate::lock::StepRecord;
 use crate::manifest::{LayerStep, StepNetwork};
+use crate::mount_points::MountPoints;
 use crate::packages::Marks;
 use crate::record::Recording;
-use crate::sandbox::{Access, Confined, MANAGERS};
+use crate::sandbox::{Access, Confined, Further, MANAGERS};
+use crate::secrets::SecretFiles;
 use crate::source::{Source, Sources};
 use crate::stage::{Recipe, Stage};
 use crate::trust::Trust;
@@ -34,7 +35,12 @@ struct Mount {
 
 /// Returns the digest of a step as far as the project says what it does: another one may download other files.
 pub(crate) fn project_inputs(directory: &Path, layer: &LayerStep, run: &str) -> Result<Digest, BuildError> {
-    Ok(digest_of(&(run, named(&mounts(directory, layer)?))))
+    let mounts = mounts(directory, layer)?;
+    // Where there are none the digest is what it was before steps had secrets.
+    match layer.secrets.is_empty() {
+        true => Ok(digest_of(&(run, named(&mounts)))),
+        false => Ok(digest_of(&(run, named(&mounts), secrets(layer).collect::<Vec<_>>()))),
+    }
 }
 
 fn mounts(directory: &Path, layer: &LayerStep) -> Result<Vec<Mount>, BuildError> {
@@ -45,6 +51,15 @@ fn mounts(directory: &Path, layer: &LayerStep) -> Result<Vec<Mount>, BuildError>
         Ok(Mount { to: transfer.to.get_ref().clone(), sources })
     });
     mounts.collect()
+}
+
+/// Returns the secrets of a layer's step and where it finds them; their values decide nothing.
+fn secrets(layer: &LayerStep) -> impl Iterator<Item = (String, String)> {
+    layer.secrets.iter().map(|secret| {
+        let variable = secret.variable.iter().map(|variable| format!("${}", variable.get_ref()));
+        let places: Vec<String> = secret.place().into_iter().chain(variable).collect();
+        (format!("secret `{}`", secret.id()), places.join(", "))
+    })
 }
 
 fn named(mounts: &[Mount]) -> Vec<(&String, &Vec<Source>)> {
@@ -117,6 +132,7 @@ impl Builder<'_> {
         if let Some(locked) = locked {
             inputs = inputs.with_digest_of("downloads", &(&locked.variables, &locked.fetches));
         }
+        let inputs = secrets(layer).fold(inputs, |inputs, (name, places)| inputs.with(&name, places));
         mounts.iter().fold(inputs, |inputs, mount| inputs.with_files(&mount.to, &mount.sources))
     }
 
@@ -197,6 +213,10 @@ impl Step<'_> {
         let (ran, told) = self.ran_on(root, tape, recording.variables())?;
         self.tell(&told);
         let report = ran?;
+        if !self.layer.secrets.is_empty() {
+            let store = self.builder.cache.store()?;
+            self.builder.secrets.are_not_recorded(&before.layer, &told.fetches, &store)?;
+        }
         self.cleaned(root)?;
         let record = StepRecord {
             layer: before.layer.clone(),
@@ -257,12 +277,17 @@ impl Step<'_> {
             return Err(BaseError::NoShell { from: base.from.clone(), layer: name.clone() }.into());
         }
         let mut binds = Vec::new();
-        let mut points = MountPoints { root, made: Vec::new() };
+        let mut points = MountPoints::new(root, confined.directory());
         for (index, mount) in self.mounts.iter().enumerate() {
             let copy = confined.directory().join(format!("mount-{index}"));
             mount.sources.copy_to(&copy).map_err(BuildError::Source)?;
             points.make(&mount.to, copy.is_dir()).map_err(BuildError::Root)?;
             binds.push(Bind { from: copy, to: PathBuf::from(&mount.to), read_only: false });
+        }
+        let secrets = SecretFiles::write(self.builder.secrets, self.layer, confined.directory())?;
+        for (from, to) in &secrets.files {
+            points.make(to, false).map_err(BuildError::Root)?;
+            binds.push(Bind { from: from.clone(), to: PathBuf::from(to), read_only: true });
         }
         if let (Access::Wire(_), true) = (access, root.join("etc/apt/apt.conf.d").is_dir()) {
             let from = confined.directory().join("apt.conf");
@@ -273,45 +298,9 @@ impl Step<'_> {
         let shim: &str = &format!("{MANAGERS}/casque-shim");
         let state = format!("{MANAGERS}/state");
         let command = [shim, "step", "--state", &state, "--take-over", "--", "sh", "-e", "-c", self.run];
-        confined.run_step(name, &command, binds)?;
+        let variables = self.builder.secrets.variables(self.layer)?;
+        confined.run_step(name, &command, Further { binds, variables })?;
         points.remove().map_err(BuildError::Root)?;
         confined.report().map_err(BuildError::Root)
-    }
-}
-
-/// Places for mounts that were not there before; they do not ship.
-struct MountPoints<'a> {
-    root: &'a Path,
-    made: Vec<PathBuf>,
-}
-
-impl MountPoints<'_> {
-    fn make(&mut self, to: &str, directory: bool) -> io::Result<()> {
-        let mut path = self.root.to_owned();
-        let parts: Vec<&str> = to.split('/').filter(|part| !part.is_empty()).collect();
-        for (index, part) in parts.iter().enumerate() {
-            path.push(part);
-            if path.symlink_metadata().is_ok() {
-                continue;
-            }
-            if directory || index + 1 < parts.len() {
-                fs_err::create_dir(&path)?;
-            } else {
-                fs_err::write(&path, "")?;
-            }
-            self.made.push(path.clone());
-        }
-        Ok(())
-    }
-
-    fn remove(self) -> io::Result<()> {
-        for path in self.made.iter().rev() {
-            // The step may have put something beside the mount.
-            match path.is_dir() {
-                true => drop(fs_err::remove_dir(path)),
-                false => fs_err::remove_file(path)?,
-            }
-        }
-        Ok(())
     }
 }

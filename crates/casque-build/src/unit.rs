@@ -99,7 +99,7 @@ fn read(root: &Path, path: &str) -> Option<String> {
 }
 
 /// Returns where an absolute path of the root filesystem really is; no link leads out of it.
-fn in_root(root: &Path, path: &str) -> Option<PathBuf> {
+pub(crate) fn in_root(root: &Path, path: &str) -> Option<PathBuf> {
     let mut left: Vec<PathBuf> = parts(Path::new(path));
     let mut inside = PathBuf::new();
     let mut links = 0;

@@ -32,7 +32,7 @@ pub(crate) const BUNDLES: [&str; 8] = [
 /// The variables by which programs are told of a proxy.
 const PROXIES: [&str; 7] =
     ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
-const NO_PROXY: &str = "localhost,127.0.0.1,::1,build";
+const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 
 /// A step's network while it runs.
 pub(crate) struct Wire {
@@ -70,12 +70,13 @@ impl Wire {
     }
 
     /// Returns the variables by which programs find the proxy and trust it.
-    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self, host_name: &str) -> Vec<(String, String)> {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut variables: Vec<_> = self.variables.iter().map(|(name, value)| pair(name, value)).collect();
         let proxy = format!("http://127.0.0.1:{PORT}");
         variables.extend(PROXIES.map(|name| pair(name, &proxy)));
-        variables.extend(["no_proxy", "NO_PROXY"].map(|name| pair(name, NO_PROXY)));
+        let no_proxy = format!("{NO_PROXY},{host_name}");
+        variables.extend(["no_proxy", "NO_PROXY"].map(|name| pair(name, &no_proxy)));
         variables.extend(BUNDLES.map(|name| pair(name, CERTIFICATES)));
         // It would ask for the newest pip, whichever that is on the day of the build.
         variables.push(pair("PIP_DISABLE_PIP_VERSION_CHECK", "1"));

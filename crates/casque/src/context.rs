@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use casque_build::lock::{self, Lockfile, Mirrors, Update};
 use casque_build::manifest::Manifest;
-use casque_build::{BuildError, Cache, Programs, Reach};
+use casque_build::{BuildError, Cache, Programs, Reach, Secrets};
 use casque_fetch::{Credentials, Network, NetworkSettings};
 use casque_sandbox::Sandbox;
 
@@ -40,6 +40,8 @@ pub(crate) struct Locking<'a> {
     pub(crate) allow_older: bool,
     /// With them steps can run.
     pub(crate) programs: Option<&'a Programs>,
+    /// What steps may see.
+    pub(crate) secrets: &'a Secrets,
 }
 
 impl Context {
@@ -109,8 +111,13 @@ impl Context {
         let reach = self.reach();
         let source_date_epoch = self.epoch()?;
         let sandbox = &self.sandbox;
-        let steps =
-            by.programs.map(|programs| lock::Steps { sandbox, programs, reach: &reach, source_date_epoch });
+        let steps = by.programs.map(|programs| lock::Steps {
+            sandbox,
+            programs,
+            reach: &reach,
+            secrets: by.secrets,
+            source_date_epoch,
+        });
         let request = lock::Request {
             manifest,
             path,

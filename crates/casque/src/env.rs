@@ -1,6 +1,7 @@
 //! The only place that reads the environment.
 
 use std::env;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use casque_fetch::Proxies;
@@ -32,6 +33,11 @@ pub(crate) struct Environment {
     pub(crate) python_variables: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub(crate) source_date_epoch: Option<String>,
+}
+
+/// Returns the value of a variable that holds a secret, named by the user.
+pub(crate) fn secret(name: &str) -> Option<Vec<u8>> {
+    env::var_os(name).map(OsStringExt::into_vec)
 }
 
 /// Passed on to a step with the host's network: how this place reaches it.

@@ -26,7 +26,7 @@ pub(crate) enum ExitCode {
     Step = 6,
     /// The disk is full.
     Disk = 7,
-    /// Two images differ, and `--exit-code` asked.
+    /// Two images differ, and `--exit-code` asked; or a layer that was made twice does.
     Differs = 8,
 }
 
@@ -127,6 +127,7 @@ fn code_of(error: &BuildError) -> ExitCode {
         ErrorClass::Network => ExitCode::Network,
         ErrorClass::Resolve => ExitCode::Resolve,
         ErrorClass::Step => ExitCode::Step,
+        ErrorClass::Differs => ExitCode::Differs,
         ErrorClass::Unexpected => ExitCode::Unexpected,
     }
 }

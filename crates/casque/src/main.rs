@@ -9,6 +9,7 @@ mod error;
 mod licences;
 mod rights;
 mod run;
+mod secrets;
 mod ui;
 
 use std::process::ExitCode;

@@ -2,12 +2,13 @@
 
 #![expect(clippy::print_stderr, reason = "this is the one place that prints")]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use casque_build::{Event, Observer};
+use casque_build::{Event, Observer, Secrets};
 use casque_fetch::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -19,6 +20,8 @@ pub(crate) struct Ui {
     out: Mutex<()>,
     /// What was warned of: a build that locks first looks at its steps twice.
     warned: Mutex<BTreeSet<String>>,
+    /// What is masked in everything that is printed.
+    hidden: OnceLock<Secrets>,
 }
 
 impl Ui {
@@ -28,11 +31,22 @@ impl Ui {
             true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
             false => ProgressBar::hidden(),
         };
-        Self { bar, json, out: Mutex::new(()), warned: Mutex::default() }
+        Self { bar, json, out: Mutex::new(()), warned: Mutex::default(), hidden: OnceLock::new() }
+    }
+
+    /// Masks these from here on.
+    pub(crate) fn hide(&self, secrets: Secrets) {
+        // A command reads its secrets once.
+        let _ = self.hidden.set(secrets);
+    }
+
+    fn masked<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.hidden.get().map_or(Cow::Borrowed(text), |secrets| Cow::Owned(secrets.mask(text)))
     }
 
     /// Prints what was asked for.
     pub(crate) fn line(&self, text: &str) {
+        let text = self.masked(text);
         let _whole = self.out.lock();
         self.bar.suspend(|| {
             let mut out = std::io::stdout().lock();
@@ -44,6 +58,7 @@ impl Ui {
     /// Says something beside it.
     pub(crate) fn note(&self, text: &str) {
         if !self.json {
+            let text = self.masked(text);
             self.bar.suspend(|| eprintln!("{text}"));
         }
     }
@@ -51,7 +66,7 @@ impl Ui {
     /// Shows an error in its one shape: what, why, what to do.
     pub(crate) fn error(&self, error: &crate::error::Failure) {
         self.bar.finish_and_clear();
-        eprintln!("{error}");
+        eprintln!("{}", self.masked(&error.to_string()));
     }
 }
 
@@ -86,6 +101,16 @@ impl Observer for Ui {
             Event::Done { name, bytes, milliseconds } => {
                 let seconds = Duration::from_millis(*milliseconds).as_secs_f64();
                 self.note(&format!("layer {name}: {} in {seconds:.1} s", megabytes(*bytes)));
+            }
+            Event::Repeated { name, findings } => {
+                self.note(&match findings.len() {
+                    0 => format!("layer {name}: made again as on another machine, and the same"),
+                    1 => format!("layer {name}: made again as on another machine, and a file differs:"),
+                    count => {
+                        format!("layer {name}: made again as on another machine, and {count} files differ:")
+                    }
+                });
+                findings.iter().for_each(|finding| self.note(&format!("  - {finding}")));
             }
             Event::Detail { .. } => {}
             Event::Warning { text } => self.note(&format!("warning: {text}")),

@@ -263,11 +263,48 @@ impl Checker<'_> {
                 return self.value(place, "layer.python.venv", &python.venv, "an absolute path");
             }
         }
-        let for_the_step =
-            layer.network != StepNetwork::None || !layer.mount.is_empty() || !layer.with_packages.is_empty();
+        let for_the_step = layer.network != StepNetwork::None
+            || !layer.mount.is_empty()
+            || !layer.with_packages.is_empty()
+            || !layer.secrets.is_empty();
         if layer.run.is_none() && for_the_step {
-            let expected = "`run` beside `mount`, `with-packages` and `network`, which are for the step";
+            let expected =
+                "`run` beside `mount`, `with-packages`, `network` and `secrets`, which are for the step";
             return self.value(self.place(&layer.name), "layer.name", name, expected);
+        }
+        self.secrets(layer)
+    }
+
+    fn secrets(&self, layer: &LayerStep) -> Result<(), ManifestError> {
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+                && !text.starts_with('.')
+        };
+        let is_variable = |text: &str| {
+            text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        let mut places = std::collections::BTreeSet::new();
+        for secret in &layer.secrets {
+            let place = self.place(&secret.id);
+            if !is_name(secret.id()) {
+                let expected = "a name of letters, digits, `-`, `_` and `.`";
+                return self.value(place, "layer.secrets.id", secret.id(), expected);
+            }
+            if let Some(to) = &secret.to {
+                self.absolute("layer.secrets.to", to)?;
+            }
+            if let Some(variable) =
+                secret.variable.as_ref().filter(|variable| !is_variable(variable.get_ref()))
+            {
+                let expected = "a variable's name such as `VAULT_PASSWORD`";
+                let place = self.place(variable);
+                return self.value(place, "layer.secrets.variable", variable.get_ref(), expected);
+            }
+            if let Some(twice) = secret.place().filter(|to| !places.insert(to.clone())) {
+                return self.value(place, "layer.secrets.to", &twice, "a place that no other secret has");
+            }
         }
         Ok(())
     }

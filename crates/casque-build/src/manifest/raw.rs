@@ -224,6 +224,37 @@ pub struct LayerStep {
     /// How the step reaches the network.
     #[serde(default)]
     pub network: StepNetwork,
+    /// Values that only the step sees.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+}
+
+/// One entry of `secrets`: where the step finds a value that is given to a build.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// What `--secret` calls it.
+    pub id: Spanned<String>,
+    /// Absolute path of a file.
+    pub to: Option<Spanned<String>>,
+    /// A variable of the step's command.
+    pub variable: Option<Spanned<String>>,
+}
+
+impl Secret {
+    /// Returns what `--secret` calls it.
+    pub fn id(&self) -> &str {
+        self.id.get_ref()
+    }
+
+    /// Returns the path of its file, if it has one.
+    pub fn place(&self) -> Option<String> {
+        match (&self.to, &self.variable) {
+            (Some(to), _) => Some(to.get_ref().clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(format!("/run/secrets/{}", self.id())),
+        }
+    }
 }
 
 /// `network = ...` of a layer: `true`, `false` or `"host"`.

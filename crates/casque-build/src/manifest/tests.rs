@@ -152,3 +152,14 @@ fn a_health_check_that_engines_would_not_take_is_refused() {
     insta::assert_snapshot!(mistake("[image.healthcheck]\ninterval = \"0s\"\n"), @"casque.toml:1: `image.healthcheck.interval` is `0ms`, expected 1 ms or more");
     insta::assert_snapshot!(mistake("[image.healthcheck]\nretries = 0\n"), @"casque.toml:1: `image.healthcheck.retries` is `0`, expected 1 or more");
 }
+
+#[test]
+fn a_mistake_in_a_step_s_secrets_is_shown_with_its_line() {
+    let layer =
+        |secrets: &str| mistake(&format!("[[layer]]\nname = \"a\"\nrun = \"true\"\nsecrets = [{secrets}]\n"));
+    insta::assert_snapshot!(layer("{ id = \"a token\" }"), @"casque.toml:11: `layer.secrets.id` is `a token`, expected a name of letters, digits, `-`, `_` and `.`");
+    insta::assert_snapshot!(layer("{ id = \"a\", to = \"run/a\" }"), @"casque.toml:11: `layer.secrets.to` is `run/a`, expected an absolute path without `..`");
+    insta::assert_snapshot!(layer("{ id = \"a\", variable = \"A-B\" }"), @"casque.toml:11: `layer.secrets.variable` is `A-B`, expected a variable's name such as `VAULT_PASSWORD`");
+    insta::assert_snapshot!(layer("{ id = \"a\" }, { id = \"b\", to = \"/run/secrets/a\" }"), @"casque.toml:11: `layer.secrets.to` is `/run/secrets/a`, expected a place that no other secret has");
+    insta::assert_snapshot!(mistake("[[layer]]\nname = \"a\"\nsecrets = [{ id = \"a\" }]\n"), @"casque.toml:9: `layer.name` is `a`, expected `run` beside `mount`, `with-packages`, `network` and `secrets`, which are for the step");
+}

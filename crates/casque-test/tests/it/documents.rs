@@ -23,6 +23,7 @@ const TABLES: [(&str, &str); 19] = [
     ("### `[[base.archive]]`", "[base]\narchive = [{ zzz = 1 }]"),
     ("### `[[base.pin]]`", "[base]\npin = [{ zzz = 1 }]"),
     ("## `[[layer]]`", "[[layer]]\nzzz = 1"),
+    ("### `secrets`", "[[layer]]\nsecrets = [{ zzz = 1 }]"),
     ("### `python`", "[[layer]]\npython = { zzz = 1 }"),
     ("### `copy` and `mount`", "[[layer]]\ncopy = [{ zzz = 1 }]"),
     ("## `[settings.NAME]`", "[settings.a]\nzzz = 1"),

@@ -64,6 +64,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     explain: bool,
 
+    #[command(flatten)]
+    secrets: crate::secrets::Given,
+
+    /// Make what programs made a second time, as on another machine, and name the files that differ: 8 is then the exit
+    /// code
+    #[arg(long)]
+    check_reproducible: bool,
+
     /// Print one JSON object per event, and the result as the last one
     #[arg(long)]
     pub(crate) json: bool,
@@ -102,6 +110,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         manifest.content.image.version
     );
     let failed = |error: BuildError| Failure::new(&what, &error);
+    let secrets = arguments.secrets.read(&manifest, context, &what)?;
+    secrets.suffice(&manifest.content.layer).map_err(|error| failed(error.into()))?;
 
     let targets = match arguments.output.is_empty() {
         true => vec![Target::Archive(default_output(&manifest))],
@@ -121,7 +131,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let path = context.lockfile(&arguments.project, &manifest);
     let access = context.access(arguments.offline, arguments.store.as_deref())?;
     let programs = context.programs()?;
-    let by = Locking { update: lock::Update::WhenStale, allow_older: false, programs: Some(&programs) };
+    let by = Locking {
+        update: lock::Update::WhenStale,
+        allow_older: false,
+        programs: Some(&programs),
+        secrets: &secrets,
+    };
     let locked = match arguments.locked {
         true => Lockfile::of(&manifest, &path).map_err(failed)?,
         false => context.lock(&manifest, &path, &by, &access, &what)?,
@@ -138,6 +153,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         source_date_epoch: context.epoch()?,
         output: Output { targets: &targets, compression, thin_against },
         explain: arguments.explain,
+        repeat: arguments.check_reproducible.then(|| context.now.into()),
+        secrets: &secrets,
         observer: &context.ui,
         progress: &context.ui,
     };

@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
+    #[command(flatten)]
+    secrets: crate::secrets::Given,
+
     /// Print what changed as one JSON document
     #[arg(long)]
     json: bool,
@@ -39,6 +42,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let manifest = Manifest::read(&arguments.project.directory)
         .map_err(|error| Failure::new(&what, &BuildError::from(error)))?;
     let failed = |error: BuildError| Failure::new(&what, &error);
+    let secrets = arguments.secrets.read(&manifest, context, &what)?;
     let programs = match manifest.recorded_layers().next() {
         Some(_) if !arguments.dry_run => {
             // Before there is a second thread: mounts of steps vanish with this process, however it ends.
@@ -56,7 +60,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     // A lock that cannot be read is replaced or refused further on; there is nothing to compare with.
     let before = Lockfile::read(&path).ok();
     let access = context.access(false, None)?;
-    let by = Locking { update, allow_older: arguments.allow_older, programs: programs.as_ref() };
+    let by = Locking {
+        update,
+        allow_older: arguments.allow_older,
+        programs: programs.as_ref(),
+        secrets: &secrets,
+    };
     let locked = context.lock(&manifest, &path, &by, &access, &what)?;
     let changes = LockChanges::between(before.as_ref(), &locked);
     context.ui.line(&if arguments.json {
