@@ -42,6 +42,8 @@ warnings() {
 
 expected_warnings() {
     cat <<'END'
+`files/tune.py` uses `os.cpu_count()`: the build's machine decides it for every customer; a setting can
+`files/tune.sh` uses `$(nproc)`: the build's machine decides it for every customer; a setting can
 `templates/shop.env.j2` uses `ansible_processor_vcpus`: the build's machine decides it for every customer; a setting can
 the private key `/etc/ssl/private/ssl-cert-snakeoil.key` was made in the build and would be the same for every customer, so it is left out; let a service of the type `oneshot` make it: `make-ssl-cert generate-default-snakeoil --force-overwrite`
 the step of `deploy`: `backup.timer` was started and does nothing: only services run in an image
@@ -58,7 +60,7 @@ END
 # The image as files.
 what_is_left() {
     same "what a role asked for stays, with what it needs, and what was there for the step only is gone" \
-        "libyaml-0-2 python3-yaml" "$(in_image "dpkg-query --show --showformat '\${Package} ' python3-yaml libyaml-0-2 ansible ansible-core 2>/dev/null || true" | xargs)"
+        "libyaml-0-2 python3-yaml" "$(in_image "dpkg-query --show --showformat '\${Package} ' python3-yaml libyaml-0-2 ansible ansible-core python3-jinja2 2>/dev/null || true" | xargs)"
     in_image "python3 -c 'import yaml; yaml.CLoader'"
     same "dpkg finds everything whole" "" "$(in_image "dpkg --audit; ls /usr/bin/sudo /usr/sbin/ufw 2>/dev/null || true")"
     same "the database was stopped in order" "shut down" \
@@ -78,6 +80,9 @@ what_runs() {
     wait_for 60 "the worker runs" in_container "pgrep --full --uid shop 'sleep infinity' >/dev/null"
     same "the database has the build's seeds" "42" \
         "$(in_container "setpriv --reuid shop --regid shop --clear-groups psql --no-psqlrc --tuples-only --no-align shop --command 'SELECT answer FROM seeds'")"
+    same "the other database has the build's user" "shop.shop" "$(in_container "/srv/shop/venv/bin/python -c '
+import pymongo
+print(*[user[\"_id\"] for user in pymongo.MongoClient(port=27018).shop.command(\"usersInfo\")[\"users\"]])'")"
     same "the shop runs with the limit of its drop-in, as its user, with its mask" "2048 shop 0027" "$(shop)"
 }
 

@@ -3,12 +3,17 @@
 use std::path::PathBuf;
 
 /// Facts of Ansible, and commands, that are the build machine's own. Of a prefix, all that begin so.
-const FACTS: [&str; 15] = [
+const FACTS: [&str; 24] = [
+    "$(getconf _NPROCESSORS_ONLN)",
     "$(nproc)",
+    "$(nproc --all)",
+    "/proc/cpuinfo",
     "`nproc`",
     "ansible_all_ipv4_addresses",
     "ansible_date_time",
     "ansible_default_ipv4",
+    "ansible_facts.memtotal_mb",
+    "ansible_facts.processor_",
     "ansible_facts['memtotal_mb']",
     "ansible_facts['processor_",
     "ansible_fqdn",
@@ -18,7 +23,11 @@ const FACTS: [&str; 15] = [
     "ansible_memory_mb",
     "ansible_memtotal_mb",
     "ansible_processor_",
+    "command: nproc",
+    "multiprocessing.cpu_count()",
     "os.cpu_count()",
+    "os.sched_getaffinity(0)",
+    "shell: nproc",
 ];
 
 /// Returns one sentence for each file that uses such a fact; one in a comment counts too.
@@ -60,6 +69,11 @@ mod tests {
         let texts = [
             ("roles/web/templates/web.conf.j2", "workers = {{ ansible_processor_vcpus * 2 }}\nname = shop\n"),
             ("deploy.sh", "make -j $(nproc)\n"),
+            (
+                "facts.yml",
+                "- ansible.builtin.command: nproc\n- set_fact: {n: \"{{ ansible_facts.processor_cores }}\"}\n",
+            ),
+            ("limits.conf", "* hard nproc 4096\n"),
             ("README.md", "ansible_hostname"),
             ("vars.yml", "ansible_hostname_of_shop: x\n"),
         ];
@@ -69,6 +83,7 @@ mod tests {
             [
                 "`roles/web/templates/web.conf.j2` uses `ansible_processor_vcpus`: the build's machine decides it for every customer; a setting can",
                 "`deploy.sh` uses `$(nproc)`: the build's machine decides it for every customer; a setting can",
+                "`facts.yml` uses `ansible_facts.processor_cores`, `command: nproc`: the build's machine decides it for every customer; a setting can",
             ]
         );
     }
