@@ -3,6 +3,7 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`manifest`] | reads and checks `casque.toml` |
+//! | `proposal` | proposes a manifest for a project that has none |
 //! | [`lock`] | decides and downloads what a build takes from elsewhere |
 //! | `builder`, `stage`, `cache`, `prune` | make the stages of an image, each once |
 //! | `inputs`, `explain` | what a stage is made from, and why it is made again |
@@ -53,6 +54,7 @@ mod packages;
 mod parallel;
 mod plan;
 mod preseed;
+mod proposal;
 mod prune;
 mod python;
 mod record;
@@ -82,6 +84,7 @@ pub use event::{Event, Observer};
 pub use explain::Reason;
 pub use image::{BuildRequest, Built, BuiltLayer, build};
 pub use output::{BuiltOutput, Output, Target};
+pub use proposal::{Proposal, propose};
 pub use prune::{KindUsage, Prune, Pruned, Usage};
 pub use repeat::Finding;
 pub use secrets::{SecretError, Secrets};

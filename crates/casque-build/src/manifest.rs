@@ -38,13 +38,21 @@ impl Manifest {
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
         let path = if path.is_dir() { path.join("casque.toml") } else { path.to_owned() };
         let text = fs_err::read_to_string(&path).map_err(ManifestError::Read)?;
+        Self::of_text(&path, &text)
+    }
+
+    /// Checks `text` as if it were the file `path`.
+    ///
+    /// # Errors
+    /// The first mistake, with its line where it has one.
+    pub fn of_text(path: &Path, text: &str) -> Result<Self, ManifestError> {
         let directory = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        let content = raw::parse(&path, &text)?;
-        let manifest = Self { path, directory, content };
-        check::check(&manifest, &text)?;
+        let content = raw::parse(path, text)?;
+        let manifest = Self { path: path.to_owned(), directory, content };
+        check::check(&manifest, text)?;
         Ok(manifest)
     }
 

@@ -20,6 +20,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(commands::init::Arguments),
     Check(commands::check::Arguments),
     Lock(commands::lock::Arguments),
     Fetch(commands::fetch::Arguments),

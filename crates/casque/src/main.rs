@@ -58,6 +58,7 @@ fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> 
         rights::claim(context.cache_directory())?;
     }
     match command {
+        Command::Init(arguments) => commands::init::run(arguments, context).map(done),
         Command::Check(arguments) => commands::check::run(arguments, context).map(done),
         Command::Lock(arguments) => commands::lock::run(arguments, context).map(done),
         Command::Fetch(arguments) => commands::fetch::run(arguments, context).map(done),

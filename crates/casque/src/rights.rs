@@ -26,6 +26,7 @@ impl Command {
             // `exec` goes into the namespace of the container that runs.
             Self::Doctor(arguments) if arguments.trial => Rights::Root,
             Self::Doctor(_)
+            | Self::Init(_)
             | Self::Check(_)
             | Self::Inspect(_)
             | Self::Sbom(_)

@@ -11,6 +11,7 @@ mod documents;
 mod foreign_base;
 mod forms;
 mod full_disk;
+mod init;
 mod logins;
 mod offline;
 mod repository;
