@@ -6,6 +6,7 @@
 //! | `proposal` | proposes a manifest for a project that has none |
 //! | [`lock`] | decides and downloads what a build takes from elsewhere |
 //! | `builder`, `stage`, `cache`, `prune` | make the stages of an image, each once |
+//! | `suggest` | proposes layers that would make the next build faster |
 //! | `inputs`, `explain` | what a stage is made from, and why it is made again |
 //! | `split`, `groups`, `shares`, `layers` | which files of a stage share a layer |
 //! | `base`, `packages`, `python`, `bytecode`, `copy`, `step`, `plan` | the kinds of stages |
@@ -71,6 +72,7 @@ mod split;
 mod stage;
 mod step;
 mod stop;
+mod suggest;
 mod template;
 mod trim;
 mod trust;
@@ -88,3 +90,4 @@ pub use proposal::{Proposal, propose};
 pub use prune::{KindUsage, Prune, Pruned, Usage};
 pub use repeat::Finding;
 pub use secrets::{SecretError, Secrets};
+pub use suggest::{Environment, Suggestion, Suggestions, suggest};

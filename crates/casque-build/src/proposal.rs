@@ -27,6 +27,7 @@ use serde::Serialize;
 
 use self::ansible::Ansible;
 use self::files::Files;
+pub(crate) use self::write::{list, quote};
 
 /// The version of [`Proposal`] as JSON.
 const VERSION: u32 = 1;
@@ -53,6 +54,16 @@ struct Project {
     ansible: Ansible,
     found: Vec<String>,
     undecided: Vec<String>,
+}
+
+/// Returns path and text of each requirements file of the project that has hashes.
+///
+/// # Errors
+/// A directory that cannot be read.
+pub(crate) fn pinned_requirements(directory: &Path) -> io::Result<Vec<(String, String)>> {
+    let files = Files::read(directory)?;
+    let pinned = files.iter().filter(|(_, text)| text.contains("--hash=sha256:"));
+    Ok(pinned.map(|(path, text)| (path.to_owned(), text.to_owned())).collect())
 }
 
 /// Proposes a manifest for the project in `directory`, an absolute path.

@@ -1,6 +1,7 @@
 //! Recording: the steps with a network run once when they are locked, and what they download becomes part of the lock.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use casque_fetch::Network;
@@ -30,6 +31,39 @@ pub struct Steps<'a> {
     pub secrets: &'a Secrets,
     /// `SOURCE_DATE_EPOCH`; none means the newest date of an archive in the lock.
     pub source_date_epoch: Option<u64>,
+}
+
+impl Steps<'_> {
+    /// Returns what makes the stages up to the steps of `request`, recording what is in `recording`.
+    pub(crate) fn builder<'a>(
+        &'a self,
+        request: &'a lock::Request<'_>,
+        lock: &'a Lockfile,
+        work: &'a Path,
+        recording: Option<Recording<'a>>,
+    ) -> Result<Builder<'a>, BuildError> {
+        let (base, carried) = builder::base(request.manifest)?;
+        let below = base.as_ref().map_or(0, |base| base.archive.layers().len());
+        Ok(Builder {
+            manifest: request.manifest,
+            base,
+            carried,
+            lock,
+            cache: request.cache,
+            sandbox: self.sandbox,
+            programs: self.programs,
+            reach: self.reach,
+            observer: request.observer,
+            epoch: self.source_date_epoch.unwrap_or_else(|| lock.newest_release()),
+            shim: Digest::of(&fs_err::read(&self.programs.shim).map_err(BuildError::Root)?),
+            shares: Shares::new(request.manifest, lock, below)?,
+            explains: false,
+            work,
+            secrets: self.secrets,
+            elsewhere: None,
+            recording,
+        })
+    }
 }
 
 /// The steps to record, and what was recorded.
@@ -133,27 +167,7 @@ fn run_steps(
         made: Mutex::default(),
     };
     let workspace = request.cache.workspace()?;
-    let (base, carried) = builder::base(request.manifest)?;
-    let below = base.as_ref().map_or(0, |base| base.archive.layers().len());
-    let builder = Builder {
-        manifest: request.manifest,
-        base,
-        carried,
-        lock,
-        cache: request.cache,
-        sandbox: steps.sandbox,
-        programs: steps.programs,
-        reach: steps.reach,
-        observer: request.observer,
-        epoch: steps.source_date_epoch.unwrap_or_else(|| lock.newest_release()),
-        shim: Digest::of(&fs_err::read(&steps.programs.shim).map_err(BuildError::Root)?),
-        shares: Shares::new(request.manifest, lock, below)?,
-        explains: false,
-        work: workspace.path(),
-        secrets: steps.secrets,
-        elsewhere: None,
-        recording: Some(recording),
-    };
+    let builder = steps.builder(request, lock, workspace.path(), Some(recording))?;
     builder.stages_of(layers)?;
     let recording = builder.recording.expect("it was just put there");
     Ok(recording.made.into_inner().unwrap_or_else(PoisonError::into_inner))

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use casque_build::lock::{self, Lockfile, Mirrors, Update};
 use casque_build::manifest::Manifest;
-use casque_build::{BuildError, Cache, Programs, Reach, Secrets};
+use casque_build::{BuildError, Cache, Programs, Reach, Secrets, Suggestions};
 use casque_fetch::{Credentials, Network, NetworkSettings};
 use casque_sandbox::Sandbox;
 
@@ -107,6 +107,31 @@ impl Context {
         access: &Access,
         what: &str,
     ) -> Result<Lockfile, Failure> {
+        self.with_request(manifest, path, by, access, what, lock::lock)
+    }
+
+    /// Returns the layers that would make the next build faster; `locked` is the lock of `manifest`.
+    pub(crate) fn suggest(
+        &self,
+        manifest: &Manifest,
+        path: &Path,
+        by: &Locking<'_>,
+        access: &Access,
+        locked: &Lockfile,
+        what: &str,
+    ) -> Result<Suggestions, Failure> {
+        self.with_request(manifest, path, by, access, what, |request| casque_build::suggest(request, locked))
+    }
+
+    fn with_request<T>(
+        &self,
+        manifest: &Manifest,
+        path: &Path,
+        by: &Locking<'_>,
+        access: &Access,
+        what: &str,
+        act: impl FnOnce(&lock::Request<'_>) -> Result<T, BuildError>,
+    ) -> Result<T, Failure> {
         let failed = |error: BuildError| Failure::new(what, &error);
         let reach = self.reach();
         let source_date_epoch = self.epoch()?;
@@ -132,7 +157,7 @@ impl Context {
             observer: &self.ui,
             progress: &self.ui,
         };
-        lock::lock(&request).map_err(failed)
+        act(&request).map_err(failed)
     }
 
     /// Returns `SOURCE_DATE_EPOCH`.

@@ -32,7 +32,11 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     secrets: crate::secrets::Given,
 
-    /// Print what changed as one JSON document
+    /// Lock, and propose layers of packages and libraries that would make the next build faster
+    #[arg(long, conflicts_with = "dry_run")]
+    suggest: bool,
+
+    /// Print what changed, or what is proposed, as one JSON document
     #[arg(long)]
     json: bool,
 }
@@ -67,6 +71,14 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         secrets: &secrets,
     };
     let locked = context.lock(&manifest, &path, &by, &access, &what)?;
+    if arguments.suggest {
+        let suggestions = context.suggest(&manifest, &path, &by, &access, &locked, &what)?;
+        context.ui.line(&match arguments.json {
+            true => serde_json::to_string_pretty(&suggestions).expect("suggestions are plain data"),
+            false => suggestions.as_text(&manifest).trim_end().to_owned(),
+        });
+        return Ok(());
+    }
     let changes = LockChanges::between(before.as_ref(), &locked);
     context.ui.line(&if arguments.json {
         serde_json::to_string_pretty(&changes).expect("changes are plain data")
