@@ -34,6 +34,7 @@ main() {
     step tests/offline.sh
     step tests/removed-package.sh
     step tests/scripts.sh
+    step tests/init.sh
     step tests/failing-step.sh
     step tests/secrets.sh
     step tests/reproducible.sh
