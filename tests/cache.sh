@@ -226,7 +226,7 @@ END
 pruned() {
     local work=$1
     "$CASQUE" --cache "$work/first" cache >"$work/said"
-    same "the cache tells its kinds" "downloads unpacked bytecode stages layers compressed" "$(tail -n +2 "$work/said" | awk '{ printf "%s%s", s, $1; s = " " }')"
+    same "the cache tells its kinds" "downloads unpacked wheels bytecode stages layers compressed" "$(tail -n +2 "$work/said" | awk '{ printf "%s%s", s, $1; s = " " }')"
     "$CASQUE" --cache "$work/first" cache prune >/dev/null
     build "$work" first >"$work/events"
     same "pruning what is old leaves what is used" 0 "$(grep -c '"event":"layer"' "$work/events" || true)"

@@ -125,7 +125,7 @@ impl BaseImage {
             let keys = [
                 ("packages", !layer.packages.is_empty()),
                 ("with-packages", !layer.with_packages.is_empty()),
-                ("python", layer.python.is_some()),
+                ("python", !layer.python.is_empty()),
             ];
             if let Some((key, _)) = keys.iter().find(|(_, is_set)| *is_set) {
                 return refused(key, Some(layer.name.get_ref()), why);

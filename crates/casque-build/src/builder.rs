@@ -101,8 +101,8 @@ impl Builder<'_> {
             if !layer.packages.is_empty() {
                 stages.push(self.packages_stage(layer, &stages)?);
             }
-            if let Some(python) = &layer.python {
-                stages.push(self.python_stage(layer, python, &stages)?);
+            if !layer.python.is_empty() {
+                stages.push(self.python_stage(layer, &stages)?);
             }
             if !layer.copy.is_empty() {
                 stages.push(self.copy_stage(layer, &stages)?);

@@ -6,6 +6,7 @@
 //! | `layers` | layer tars by SHA-256 |
 //! | `stages` | what each step left: `tree` (an overlay's upper directory) and `stage.json` |
 //! | `unpacked` | files of Debian packages by the digest of the package |
+//! | `wheels` | Python distributions that were built, by what they were built from |
 //! | `bytecode` | compiled Python distributions by what they were compiled from |
 //! | `last` | what each stage of each image was made from the last time, to explain the next |
 //! | `outputs` | compressed layers, and what is known of the files that were written |
@@ -82,7 +83,7 @@ impl Cache {
         take: fn(&Path) -> Result<FileLock, casque_sandbox::Error>,
     ) -> Result<Self, BuildError> {
         let directory = std::path::absolute(directory).map_err(BuildError::Cache)?;
-        for name in ["store", "stages", "unpacked", "bytecode", "last", "outputs", "work"] {
+        for name in ["store", "stages", "unpacked", "wheels", "bytecode", "last", "outputs", "work"] {
             fs_err::create_dir_all(directory.join(name)).map_err(BuildError::Cache)?;
         }
         let layers = LayerStore::open(&directory.join("layers"))?;
@@ -184,6 +185,27 @@ impl Cache {
         // It is there no sooner than an earlier build kept it.
         drop(touch(&place));
         place
+    }
+
+    /// Returns the wheel built from `key`, when it is there.
+    pub(crate) fn wheel(&self, key: &Digest) -> io::Result<Option<PathBuf>> {
+        let place = self.directory.join("wheels").join(key.to_string());
+        if !place.is_dir() {
+            return Ok(None);
+        }
+        touch(&place)?;
+        let Some(entry) = fs_err::read_dir(&place)?.next() else { return Ok(None) };
+        Ok(Some(entry?.path()))
+    }
+
+    /// Puts a wheel, the one file in `made`, in its place.
+    pub(crate) fn keep_wheel(&self, key: &Digest, made: &TempDir) -> io::Result<()> {
+        let place = self.directory.join("wheels").join(key.to_string());
+        match fs_err::rename(made.path(), &place) {
+            // Another build built the same.
+            Err(_) if place.is_dir() => Ok(()),
+            result => result,
+        }
     }
 
     /// Returns where bytecode made from `key` is, when it is there.

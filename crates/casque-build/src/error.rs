@@ -89,6 +89,50 @@ pub enum BuildError {
         /// The layer.
         layer: String,
     },
+    /// An environment is to have pip, and its wheels are not there.
+    #[error(
+        "layer `{layer}` wants pip in an environment, and the image has no `python3-venv`, which brings it"
+    )]
+    NoPip {
+        /// The layer.
+        layer: String,
+    },
+    /// Building a distribution failed.
+    #[error("cannot build `{distribution}`: its backend {how}")]
+    BuildStep {
+        /// A name and version, or a path of the project.
+        distribution: String,
+        /// How it ended.
+        how: String,
+        /// The end of its output.
+        last: Vec<String>,
+    },
+    /// A backend asked for more than its project says.
+    #[error("cannot build `{distribution}`: its backend asks for `{}`, which the lock does not have", asked.join("`, `"))]
+    BuildRequires {
+        /// A name and version, or a path of the project.
+        distribution: String,
+        /// What is asked for.
+        asked: Vec<String>,
+    },
+    /// A backend said that it was done, and there is no wheel.
+    #[error("cannot build `{distribution}`: its backend left no wheel and answered {answer}")]
+    NoWheel {
+        /// A name and version, or a path of the project.
+        distribution: String,
+        /// What it answered.
+        answer: String,
+    },
+    /// What was built would not run in the image.
+    #[error("`{distribution}` was built with `{library}`, which the image does not have")]
+    MissingLibrary {
+        /// A name and version, or a path of the project.
+        distribution: String,
+        /// The shared library.
+        library: String,
+        /// The Debian package that has it.
+        package: Option<String>,
+    },
     /// A file could not be downloaded.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -387,6 +431,16 @@ impl BuildError {
             ),
             Self::Sandbox(error) => error.hint(),
             Self::Python(error) => error.hint(),
+            Self::NoPip { .. } => Some("add `python3-venv` to `packages`, or leave out `pip`".to_owned()),
+            Self::BuildStep { .. } => {
+                Some("what it misses may be a Debian package: name it in `build-packages`, such as `gcc` and `python3-dev`".to_owned())
+            }
+            Self::BuildRequires { asked, .. } => {
+                Some(format!("add `build-requires = {asked:?}` beside `requirements`"))
+            }
+            Self::MissingLibrary { package: Some(package), .. } => {
+                Some(format!("add `{package}` to `packages` of this layer or one below"))
+            }
             Self::NoPython { .. } => {
                 Some("add `python3` (or `python3-venv`, for scripts that call pip) to `packages`".to_owned())
             }
@@ -425,7 +479,7 @@ impl BuildError {
     /// Returns the end of a failed program's output, or what a check found.
     pub fn output(&self) -> &[String] {
         match self {
-            Self::Step { last, .. } | Self::NotLocked { last, .. } => last,
+            Self::Step { last, .. } | Self::NotLocked { last, .. } | Self::BuildStep { last, .. } => last,
             Self::Audit { lines, .. } => lines,
             _ => &[],
         }
@@ -440,7 +494,10 @@ impl BuildError {
             Self::Name(_)
             | Self::CommandTaken { .. }
             | Self::TooManyLayers { .. }
-            | Self::NoPython { .. } => ErrorClass::Manifest,
+            | Self::NoPython { .. }
+            | Self::NoPip { .. }
+            | Self::BuildRequires { .. }
+            | Self::MissingLibrary { .. } => ErrorClass::Manifest,
             Self::Python(error) => class_of_python(error),
             Self::Base(error) => error.class(),
             Self::Older { source, .. } if source.is_damage() => ErrorClass::Trust,
@@ -461,7 +518,11 @@ impl BuildError {
             Self::Resolve { .. } => ErrorClass::Resolve,
             Self::Fetch(error) => class_of_fetch(error),
             Self::Superseded { .. } => ErrorClass::Network,
-            Self::Step { .. } | Self::NotLocked { .. } | Self::Audit { .. } => ErrorClass::Step,
+            Self::Step { .. }
+            | Self::NotLocked { .. }
+            | Self::Audit { .. }
+            | Self::BuildStep { .. }
+            | Self::NoWheel { .. } => ErrorClass::Step,
             Self::Secret(SecretError::Left { .. } | SecretError::Recorded { .. }) => ErrorClass::Step,
             Self::Secret(_) => ErrorClass::Manifest,
             Self::NotReproducible { .. } => ErrorClass::Differs,
@@ -599,13 +660,23 @@ fn class_of_python(error: &PythonError) -> ErrorClass {
     match error {
         PythonError::Index { source, .. } => class_of_fetch(source),
         PythonError::Page { .. } => ErrorClass::Network,
+        PythonError::Download(source) => class_of_fetch(source),
+        PythonError::LocalHash { .. } => ErrorClass::Trust,
         PythonError::NoProject { .. }
+        | PythonError::NoVersion { .. }
         | PythonError::NoFile { .. }
-        | PythonError::NoWheel { .. }
+        | PythonError::NoFit { .. }
+        | PythonError::BuildRequirement { .. }
+        | PythonError::Unfit { .. }
         | PythonError::Missing { .. } => ErrorClass::Resolve,
-        PythonError::Requirement { .. } | PythonError::Twice { .. } | PythonError::Marker { .. } => {
-            ErrorClass::Manifest
-        }
+        PythonError::Requirement { .. }
+        | PythonError::Twice { .. }
+        | PythonError::Constraint { .. }
+        | PythonError::Install { .. }
+        | PythonError::LocalWheel { .. }
+        | PythonError::NoProjectFile { .. }
+        | PythonError::ProjectFile { .. }
+        | PythonError::Marker { .. } => ErrorClass::Manifest,
         _ => ErrorClass::Unexpected,
     }
 }

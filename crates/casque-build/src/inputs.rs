@@ -52,6 +52,7 @@ impl Inputs {
 
     /// Adds Python distributions, each by its name.
     pub(crate) fn with_distributions(self, distributions: &[PinnedDistribution]) -> Self {
+        // Two environments may have two versions of one: see [`Inputs::put`].
         distributions.iter().fold(self, |inputs, pin| {
             let input = Input { shown: pin.version.clone(), digest: Some(digest_of(pin)) };
             inputs.put(&format!("distribution `{}`", pin.name), input)

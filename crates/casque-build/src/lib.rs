@@ -9,7 +9,7 @@
 //! | `suggest` | proposes layers that would make the next build faster |
 //! | `inputs`, `explain` | what a stage is made from, and why it is made again |
 //! | `split`, `groups`, `shares`, `layers` | which files of a stage share a layer |
-//! | `base`, `packages`, `python`, `bytecode`, `copy`, `step`, `plan` | the kinds of stages |
+//! | `base`, `packages`, `python`, `wheels`, `bytecode`, `copy`, `step`, `plan` | the kinds of stages |
 //! | `record`, `wire` | run steps to record what they download, and give them that again |
 //! | `secrets` | values that only a step sees, and that they are nowhere else |
 //! | `repeat`, `elsewhere` | make stages a second time, as on another machine, and compare |
@@ -77,6 +77,7 @@ mod template;
 mod trim;
 mod trust;
 mod unit;
+mod wheels;
 mod wire;
 
 pub use builder::{Programs, Reach};

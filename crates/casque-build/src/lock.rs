@@ -20,7 +20,8 @@ pub use base::LockedBase;
 pub use changes::LockChanges;
 pub use file::{Lockfile, PackageSet, Purpose};
 pub use mirrors::Mirrors;
-pub use python::PythonSet;
+pub(crate) use python::{Environment, environments_of, shown};
+pub use python::{PinnedProject, PythonSet};
 pub use steps::StepRecord;
 
 use crate::cache::{Cache, touch};

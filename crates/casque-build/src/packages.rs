@@ -44,10 +44,32 @@ impl Builder<'_> {
         if layer.with_packages.is_empty() {
             return Ok(None);
         }
+        self.transient_stage(layer, Purpose::Step, "with-packages", below).map(Some)
+    }
+
+    /// Installs what is there while the Python distributions of `layer` are built.
+    pub(crate) fn build_packages_stage(
+        &self,
+        layer: &LayerStep,
+        below: &[Stage],
+    ) -> Result<Option<Stage>, BuildError> {
+        if layer.build_packages().is_empty() {
+            return Ok(None);
+        }
+        self.transient_stage(layer, Purpose::Build, "build-packages", below).map(Some)
+    }
+
+    fn transient_stage(
+        &self,
+        layer: &LayerStep,
+        purpose: Purpose,
+        called: &str,
+        below: &[Stage],
+    ) -> Result<Stage, BuildError> {
         let name = layer.name.get_ref();
-        let packages = self.lock.pins(name, Purpose::Step);
+        let packages = self.lock.pins(name, purpose);
         let recipe = Recipe {
-            name: &format!("{name}/with-packages"),
+            name: &format!("{name}/{called}"),
             created_by: String::new(),
             inputs: self.dated().with_packages(&packages),
             below,
@@ -55,12 +77,11 @@ impl Builder<'_> {
             parts: Parts::None,
             vendor: false,
         };
-        let stage = self.stage(&recipe, |root| {
+        self.stage(&recipe, |root| {
             self.install(name, root, &packages)?;
             mark_automatic(root, &packages).map_err(BuildError::Root)?;
             Ok(None)
-        })?;
-        Ok(Some(stage))
+        })
     }
 }
 

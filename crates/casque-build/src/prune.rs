@@ -31,7 +31,7 @@ pub struct Usage {
 /// What a cache holds of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KindUsage {
-    /// `downloads`, `unpacked`, `bytecode`, `stages`, `layers`, or `steps` for what steps downloaded.
+    /// `downloads`, `unpacked`, `wheels`, `bytecode`, `stages`, `layers`, or `steps` for what steps downloaded.
     pub kind: &'static str,
     /// How many there are.
     pub entries: usize,
@@ -76,6 +76,7 @@ const DOWNLOADS: &str = "downloads";
 const STAGES: &str = "stages";
 const LAYERS: &str = "layers";
 const UNPACKED: &str = "unpacked";
+const WHEELS: &str = "wheels";
 const BYTECODE: &str = "bytecode";
 /// Compressed layers.
 const COMPRESSED: &str = "compressed";
@@ -88,7 +89,7 @@ impl Cache {
     pub fn usage(&self) -> Result<Usage, BuildError> {
         let entries = self.entries().map_err(BuildError::Cache)?;
         let layers = self.layer_files().map_err(BuildError::Cache)?;
-        let kinds = [DOWNLOADS, UNPACKED, BYTECODE, STAGES, LAYERS, COMPRESSED].map(|kind| {
+        let kinds = [DOWNLOADS, UNPACKED, WHEELS, BYTECODE, STAGES, LAYERS, COMPRESSED].map(|kind| {
             let of_kind = entries.iter().chain(layers.values()).filter(|entry| entry.kind == kind);
             let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
             KindUsage {
@@ -162,7 +163,7 @@ impl Cache {
             }
             entries.push(entry);
         }
-        for (kind, name) in [(UNPACKED, "unpacked"), (BYTECODE, "bytecode")] {
+        for (kind, name) in [(UNPACKED, "unpacked"), (WHEELS, "wheels"), (BYTECODE, "bytecode")] {
             for path in children(&directory(name))? {
                 entries.push(Entry::of(kind, path.clone(), &path)?);
             }

@@ -180,10 +180,8 @@ impl Builder<'_> {
             if name == format!("{own}/packages") {
                 return self.packages_stage(layer, below).map(Some);
             }
-            if name == format!("{own}/python")
-                && let Some(python) = &layer.python
-            {
-                return self.python_stage(layer, python, below).map(Some);
+            if name == format!("{own}/python") {
+                return self.python_stage(layer, below).map(Some);
             }
         }
         Ok(None)

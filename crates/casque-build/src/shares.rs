@@ -40,7 +40,7 @@ impl Shares {
     /// More stages than an image has layers.
     pub(crate) fn new(manifest: &Manifest, lock: &Lockfile, below: usize) -> Result<Self, BuildError> {
         let layers = &manifest.content.layer;
-        let bare = layers.iter().all(|layer| layer.packages.is_empty() && layer.python.is_none());
+        let bare = layers.iter().all(|layer| layer.packages.is_empty() && layer.python.is_empty());
         let claim = |stage: &str, weight, generates| Claim {
             stage: stage.to_owned(),
             weight,
@@ -59,8 +59,8 @@ impl Shares {
             if !layer.packages.is_empty() {
                 claims.push(claim(&format!("{name}/packages"), 4, true));
             }
-            if layer.python.is_some() {
-                let most = lock.distributions(name).len() + IN_EACH_ENVIRONMENT;
+            if !layer.python.is_empty() {
+                let most = lock.distributions(name).count() + IN_EACH_ENVIRONMENT;
                 claims.push(Claim { most, ..claim(&format!("{name}/python"), 3, false) });
             }
             if layer.run.is_some() {

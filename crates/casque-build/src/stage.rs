@@ -22,7 +22,7 @@ use crate::settle::settle;
 use crate::split::split;
 
 /// Part of every key: a change in how stages are made must change it.
-const GENERATION: u32 = 12;
+const GENERATION: u32 = 13;
 
 /// A finished stage.
 #[derive(Debug, Clone)]
@@ -177,6 +177,42 @@ impl Builder<'_> {
         self.cache.keep(key, made).map_err(BuildError::Cache)?;
         let stage = self.cache.stage(key).map_err(BuildError::Cache)?;
         stage.ok_or_else(|| BuildError::CachePruned { layer: record.name.clone() })
+    }
+
+    /// Lets `work` do what it likes with a root filesystem of the stages `below` and `transient`, and keeps nothing of it.
+    pub(crate) fn scratch<T>(
+        &self,
+        below: &[Stage],
+        transient: Option<&Stage>,
+        work: impl FnOnce(&Path) -> Result<T, BuildError>,
+    ) -> Result<T, BuildError> {
+        let workspace = self.cache.workspace()?;
+        let directory = |name: &str| {
+            let path = workspace.path().join(name);
+            fs_err::create_dir(&path).map(|()| path).map_err(BuildError::Cache)
+        };
+        let trees = lower(below.iter().chain(transient));
+        let (tree, at) = (directory("tree")?, directory("root")?);
+        let upper = Upper { changes: &tree, work: &directory("overlay")? };
+        let root = overlay(Overlay { lower: &trees, upper: Some(upper), at: &at })?;
+        let done = work(root.path())?;
+        root.unmount()?;
+        Ok(done)
+    }
+
+    /// Lets `work` look at a root filesystem of the stages `below`.
+    pub(crate) fn look<T>(
+        &self,
+        below: &[Stage],
+        work: impl FnOnce(&Path) -> Result<T, BuildError>,
+    ) -> Result<T, BuildError> {
+        let workspace = self.cache.workspace()?;
+        let at = workspace.path().join("root");
+        fs_err::create_dir(&at).map_err(BuildError::Cache)?;
+        let root = overlay(Overlay { lower: &lower(below.iter()), upper: None, at: &at })?;
+        let done = work(root.path())?;
+        root.unmount()?;
+        Ok(done)
     }
 
     fn make(

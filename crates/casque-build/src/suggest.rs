@@ -123,6 +123,6 @@ fn of_step(
 ) -> Result<Suggestion, BuildError> {
     let packages = found::packages(own, below, lock, record)?;
     let project = pinned_requirements(&manifest.directory).map_err(BuildError::Source)?;
-    let python = found::environments(own, &project, record)?;
+    let python = found::environments(own, &manifest.directory, &project, record)?;
     Ok(Suggestion { layer: record.layer.clone(), python, ..packages })
 }

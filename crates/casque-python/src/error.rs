@@ -56,32 +56,125 @@ pub enum PythonError {
         /// Why, when it was JSON.
         source: Option<serde_json::Error>,
     },
+    /// The index has other versions alone.
+    #[error("the package index has no `{requirement}`{}", newest.as_ref().map_or(String::new(), |newest| format!(", the newest is {newest}")))]
+    NoVersion {
+        /// Such as `flask==3.1.3`.
+        requirement: String,
+        /// The newest version there is.
+        newest: Option<String>,
+    },
     /// None of the pinned files is in the index.
-    #[error("the package index has no file of `{requirement}` with one of its hashes")]
+    #[error("the package index has no file of `{requirement}` with one of its hashes, only {found}")]
     NoFile {
         /// Such as `flask==3.1.3`.
         requirement: String,
+        /// The files there are.
+        found: String,
+        /// One that would fit, as a line of the requirements file goes on.
+        fits: Option<String>,
     },
-    /// Files are there, and none is a wheel that fits.
-    #[error("`{requirement}` has no wheel for {target} among its hashes, only {found}")]
-    NoWheel {
+    /// Files are there, and none fits.
+    #[error("`{requirement}` has no {what} for {target} among its hashes, only {found}")]
+    NoFit {
         /// Such as `flask==3.1.3`.
         requirement: String,
+        /// What is wanted: a wheel, or sources.
+        what: &'static str,
         /// What it must run on.
         target: String,
         /// The files there are.
         found: String,
+        /// One that would fit, as a line of the requirements file goes on.
+        fits: Option<String>,
+        /// There are sources, and the file forbids to build them.
+        refused: bool,
     },
-    /// A file is named twice, and both apply.
-    #[error("`{name}` is required twice, in lines {first} and {second}")]
+    /// Two versions are asked for, and both requirements apply.
+    #[error("`{name}` is required twice: {first}, and {second}")]
     Twice {
         /// The distribution.
         name: String,
-        /// The first line.
-        first: usize,
-        /// The second line.
-        second: usize,
+        /// The first version and where it stands.
+        first: String,
+        /// The second version and where it stands.
+        second: String,
     },
+    /// A pinned version is not one that a constraint allows.
+    #[error("`{requirement}` in {place} does not fit `{constraint}` in {constrained}")]
+    Constraint {
+        /// Such as `flask==3.1.3`.
+        requirement: String,
+        /// Where it stands.
+        place: String,
+        /// Such as `flask<3`.
+        constraint: String,
+        /// Where that stands.
+        constrained: String,
+    },
+    /// A file of the project could not be read; the path is in the message.
+    #[error("cannot read what the project says of Python")]
+    Read(#[source] io::Error),
+    /// What the manifest wants installed is not a source tree.
+    #[error("cannot install `{text}`")]
+    Install {
+        /// What the manifest has.
+        text: String,
+        /// Why not.
+        #[source]
+        problem: RequirementProblem,
+    },
+    /// A file of the project is not what its hashes say.
+    #[error("`{}` has the digest sha256:{found}, which is none of its hashes", path.display())]
+    LocalHash {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+    },
+    /// A wheel of the project does not run here.
+    #[error("`{}` does not run on {target}", path.display())]
+    LocalWheel {
+        /// The file.
+        path: PathBuf,
+        /// What it must run on.
+        target: String,
+    },
+    /// A source tree has nothing that says how to build it.
+    #[error("`{}` has neither `pyproject.toml` nor `setup.py`", path.display())]
+    NoProjectFile {
+        /// The tree.
+        path: PathBuf,
+    },
+    /// The file that says how sources are built is damaged.
+    #[error("cannot read `pyproject.toml` of `{archive}`")]
+    ProjectFile {
+        /// The sources.
+        archive: String,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+    /// An archive of sources is damaged.
+    #[error("cannot read the sources `{archive}`")]
+    Sources {
+        /// Its file name.
+        archive: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No wheel is what a build needs.
+    #[error("cannot pin what `{who}` is built with: no wheel for {target} is {needed}")]
+    BuildRequirement {
+        /// What needs it.
+        who: String,
+        /// What is needed.
+        needed: String,
+        /// What it must run on.
+        target: String,
+    },
+    /// A file could not be downloaded.
+    #[error("cannot download what Python distributions are made from")]
+    Download(#[source] FetchError),
     /// A marker cannot be decided.
     #[error("cannot tell whether `{requirement}` is wanted")]
     Marker {
@@ -143,12 +236,26 @@ pub enum PythonError {
         found: String,
     },
     /// A distribution needs one that nobody pinned.
-    #[error("`{distribution}` needs `{needed}`, which is not among the requirements")]
+    #[error("`{distribution}` needs `{needed}`, which is not among the requirements{chain}")]
     Missing {
         /// The distribution.
         distribution: String,
         /// What it says it needs.
         needed: String,
+        /// Whom the distribution is there for; empty when for itself.
+        chain: String,
+    },
+    /// A distribution needs another version than the one pinned.
+    #[error("`{distribution}` needs `{needed}`, and the requirements have `{found}`{chain}")]
+    Unfit {
+        /// The distribution.
+        distribution: String,
+        /// What it says it needs.
+        needed: String,
+        /// What is there.
+        found: String,
+        /// Whom the distribution is there for; empty when for itself.
+        chain: String,
     },
     /// The disk did not take a file, or give it; the path is in the message.
     #[error("cannot write the virtual environment")]
@@ -182,9 +289,39 @@ pub enum RequirementProblem {
         /// What stands there.
         text: String,
     },
-    /// An address, a directory or a repository stands in place of a version.
-    #[error("`{text}` is not from a package index")]
-    NotFromIndex {
+    /// An address or path that is neither of a wheel nor of sources.
+    #[error("`{text}` is not a wheel, an archive of sources or a source tree")]
+    Place {
+        /// What stands there.
+        text: String,
+    },
+    /// A path that leads out of the project.
+    #[error("`{text}` is outside of the project")]
+    Outside {
+        /// What stands there.
+        text: String,
+    },
+    /// An address holds a password, which would end up in the lock.
+    #[error("an address at `{host}` holds a user name or a password")]
+    Secret {
+        /// The host, the rest being secret.
+        host: String,
+    },
+    /// A file is not there.
+    #[error("there is no `{file}`")]
+    NoFile {
+        /// What stands there.
+        file: String,
+    },
+    /// A file includes itself.
+    #[error("`{file}` includes itself")]
+    Circle {
+        /// What stands there.
+        file: String,
+    },
+    /// A source tree that would have to stay where it is.
+    #[error("`{text}` is to be installed as editable")]
+    Editable {
         /// What stands there.
         text: String,
     },
@@ -215,7 +352,7 @@ pub enum MarkerError {
         variable: String,
     },
     /// It compares with something that is not a version.
-    #[error("a marker compares with `{text}`, which is not a plain version such as `3.11`")]
+    #[error("a marker compares with `{text}`, which is not a version such as `3.11`")]
     Version {
         /// What it compares with.
         text: String,
@@ -229,11 +366,23 @@ impl PythonError {
             Self::Requirement { problem, .. } => problem.hint(),
             Self::IndexSecret { .. } => "use an index, or a proxy of it, that needs none from this machine",
             Self::NoProject { .. } => "is it spelled right, and is this the index that has it?",
-            Self::NoFile { .. } => "make the file anew with `pip-compile --generate-hashes`",
-            Self::NoWheel { .. } => {
-                "only wheels are installed: pin a version that has one, or build one and pin its hash"
+            Self::NoVersion { .. } => "is the version spelled right, and is this the index that has it?",
+            Self::NoFile { fits: Some(fits), .. } | Self::NoFit { fits: Some(fits), .. } => {
+                return Some(format!("`{fits}` would fit: is it the file you mean?"));
             }
-            Self::Twice { .. } => "remove one of the two",
+            Self::NoFit { refused: true, .. } => {
+                "the sources there are would be built, but `--only-binary` in the file forbids it"
+            }
+            Self::NoFit { .. } => "pin a version that has one, or build one and name it by its path",
+            Self::NoFile { .. } => "make the file anew with `pip-compile --generate-hashes`",
+            Self::Twice { .. } => "remove one of the two, or give each an environment of its own",
+            Self::Constraint { .. } => "make the file anew with the constraint",
+            Self::Install { problem, .. } => problem.hint(),
+            Self::LocalHash { .. } => "is it another file than when the requirements were made?",
+            Self::BuildRequirement { .. } => "name versions that fit in `build-requires`",
+            Self::Unfit { .. } => {
+                "make the file anew with `pip-compile --generate-hashes`, or set `no-deps = true` if it is meant"
+            }
             Self::NoInterpreter { .. } => "add the package `python3` to a layer before, or to this one",
             Self::InTheWay { .. } => "choose another path for `venv`",
             Self::Conflict { .. } => "give one of them an environment of its own",
@@ -247,9 +396,18 @@ impl PythonError {
 impl RequirementProblem {
     fn hint(&self) -> &'static str {
         match self {
-            Self::NotFromIndex { .. } => "publish it to a package index, or copy it into the image in a step",
+            Self::Place { .. } => "build a wheel of it and name that by its path",
+            Self::Outside { .. } => {
+                "put it into the project and name it by its path there, such as `./wheels/...`"
+            }
+            Self::Secret { .. } => "leave them out: the login is found where pip looks for it too",
+            Self::NoFile { .. } => {
+                "paths are relative to the project; those of `-r` and `-c` to the file they stand in"
+            }
+            Self::Circle { .. } => "remove the line",
+            Self::Editable { .. } => "name it without `-e`: an image has a copy of it installed",
             Self::Option { .. } => {
-                "remove it; other files belong into this one, and the index is named by PIP_INDEX_URL"
+                "remove it: wheels of the project are named by their path, an index by `--index-url`"
             }
             Self::Marker(_) => "compile the file for the one Python of the image, so that it needs no marker",
             _ => "let `pip-compile --generate-hashes` make the file",

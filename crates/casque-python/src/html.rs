@@ -5,6 +5,7 @@
 pub(crate) struct Anchor {
     pub(crate) href: String,
     pub(crate) requires_python: Option<String>,
+    pub(crate) yanked: Option<String>,
 }
 
 /// Returns the links of a page, in its order.
@@ -32,7 +33,11 @@ pub(crate) fn anchors(page: &str) -> Vec<Anchor> {
             found.map(|(_, value)| decoded(value))
         };
         if let Some(href) = value("href") {
-            anchors.push(Anchor { href, requires_python: value("data-requires-python") });
+            anchors.push(Anchor {
+                href,
+                requires_python: value("data-requires-python"),
+                yanked: value("data-yanked"),
+            });
         }
     }
     anchors
@@ -91,6 +96,7 @@ mod tests {
         let anchor = |href: &str, requires: Option<&str>| Anchor {
             href: href.to_owned(),
             requires_python: requires.map(str::to_owned),
+            yanked: None,
         };
         assert_eq!(
             anchors(page),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::PythonError;
-use crate::html::anchors;
+use crate::html::{Anchor, anchors};
 
 /// The page of a project with very many files has some megabytes.
 const LARGEST_PAGE: u64 = 128 << 20;
@@ -23,6 +23,8 @@ pub(crate) struct File {
     pub(crate) sha256: Digest,
     pub(crate) size: Option<u64>,
     pub(crate) requires_python: Option<String>,
+    /// Why nobody should use it any more, which may be empty.
+    pub(crate) yanked: Option<String>,
 }
 
 /// A package index.
@@ -47,6 +49,8 @@ struct PageFile {
     size: Option<u64>,
     #[serde(default)]
     requires_python: Option<String>,
+    #[serde(default)]
+    yanked: serde_json::Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,10 +103,7 @@ fn files(page: &Url, bytes: &[u8]) -> Result<Vec<File>, PythonError> {
     if !text.trim_start().starts_with('<') {
         return Err(refuse(None));
     }
-    Ok(anchors(text)
-        .into_iter()
-        .filter_map(|anchor| from_link(page, &anchor.href, anchor.requires_python))
-        .collect())
+    Ok(anchors(text).into_iter().filter_map(|anchor| from_link(page, anchor)).collect())
 }
 
 fn from_json(page: &Url, file: PageFile) -> Option<File> {
@@ -114,19 +115,25 @@ fn from_json(page: &Url, file: PageFile) -> Option<File> {
         sha256: file.hashes.sha256?.parse().ok()?,
         size: file.size,
         requires_python: file.requires_python,
+        yanked: match file.yanked {
+            serde_json::Value::String(reason) => Some(reason),
+            serde_json::Value::Bool(true) => Some(String::new()),
+            _ => None,
+        },
     })
 }
 
-fn from_link(page: &Url, href: &str, requires_python: Option<String>) -> Option<File> {
-    let mut url = page.join(href).ok()?;
+fn from_link(page: &Url, anchor: Anchor) -> Option<File> {
+    let mut url = page.join(&anchor.href).ok()?;
     let sha256 = url.fragment()?.split('&').find_map(|part| part.strip_prefix("sha256="))?.parse().ok()?;
     url.set_fragment(None);
     let filename = unescaped(url.path_segments()?.next_back()?)?;
-    Some(File { filename, url: url.into(), sha256, size: None, requires_python })
+    let Anchor { requires_python, yanked, .. } = anchor;
+    Some(File { filename, url: url.into(), sha256, size: None, requires_python, yanked })
 }
 
 /// Undoes `%2B` and its like.
-fn unescaped(segment: &str) -> Option<String> {
+pub(crate) fn unescaped(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -157,11 +164,11 @@ mod tests {
         let json = format!(
             r#"{{"meta": {{"api-version": "1.1"}}, "name": "a", "files": [
                 {{"filename": "a-1+x-py3-none-any.whl", "url": "../../files/a-1%2Bx-py3-none-any.whl",
-                  "hashes": {{"sha256": "{ONE}"}}, "size": 12, "requires-python": ">=3.9", "yanked": false}},
+                  "hashes": {{"sha256": "{ONE}"}}, "size": 12, "requires-python": ">=3.9", "yanked": "broken & old"}},
                 {{"filename": "a-1.zip", "url": "a-1.zip", "hashes": {{}}}}]}}"#
         );
         let html = format!(
-            r#"<a href="../../files/a-1%2Bx-py3-none-any.whl#sha256={ONE}" data-requires-python="&gt;=3.9">a</a>
+            r#"<a href="../../files/a-1%2Bx-py3-none-any.whl#sha256={ONE}" data-requires-python="&gt;=3.9" data-yanked="broken &amp; old">a</a>
                <a href="a-1.zip">a-1.zip</a>"#
         );
         let expected = File {
@@ -170,6 +177,7 @@ mod tests {
             sha256: ONE.parse().unwrap(),
             size: Some(12),
             requires_python: Some(">=3.9".into()),
+            yanked: Some("broken & old".into()),
         };
         assert_eq!(files(&page(), json.as_bytes()).unwrap(), std::slice::from_ref(&expected));
         assert_eq!(files(&page(), html.as_bytes()).unwrap(), [File { size: None, ..expected }]);

@@ -3,30 +3,48 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
 
 use casque_format::digest::Digest;
 use fs_err as fs;
+use pep440_rs::Version;
 
 use crate::entry_points::{commands, with_shebang};
-use crate::metadata::needs;
+use crate::metadata::{Need, needs};
 use crate::record::{Row, written};
 use crate::requirements::normalised;
 use crate::tree::{Tree, Written, digest_of, digest_of_content};
+use crate::version::satisfies_all;
 use crate::wheel::{Destination, Wheel};
-use crate::{PythonError, Venv};
+use crate::{DirectUrl, PythonError, Venv};
 
 /// What `INSTALLER` says.
-const INSTALLER: &[u8] = b"casque\n";
+const INSTALLER: &str = "casque\n";
 
 /// More than a first line for Python has; a program without lines is read so far and copied whole.
 const LONGEST_FIRST_LINE: u64 = 4096;
 
+/// A wheel to unpack.
+pub(crate) struct Coming {
+    pub(crate) wheel: Wheel,
+    /// What it is asked for with.
+    pub(crate) extras: BTreeSet<String>,
+    pub(crate) direct_url: Option<DirectUrl>,
+}
+
 /// Unpacks wheels into the environment at `inside`.
-pub(crate) fn install(venv: &Venv<'_>, inside: &Path, wheels: Vec<Wheel>) -> Result<(), PythonError> {
+pub(crate) fn install(
+    venv: &Venv<'_>,
+    inside: &Path,
+    coming: Vec<Coming>,
+    unchecked: bool,
+) -> Result<(), PythonError> {
     let site = venv.site_packages(inside);
     let present = installed(&venv.root.join(&site))?;
-    check_present(&present, &wheels)?;
-    check_needs(venv, &present, &wheels)?;
+    check_present(&present, &coming)?;
+    if !unchecked {
+        check_needs(venv, &present, &coming)?;
+    }
     let mut installation = Installation {
         tree: Tree::new(venv.root),
         inside: inside.to_owned(),
@@ -36,7 +54,7 @@ pub(crate) fn install(venv: &Venv<'_>, inside: &Path, wheels: Vec<Wheel>) -> Res
             .join(format!("include/site/python{}.{}", venv.target.python.major, venv.target.python.minor)),
         owners: HashMap::new(),
     };
-    wheels.into_iter().try_for_each(|wheel| installation.unpack(wheel))
+    coming.into_iter().try_for_each(|coming| installation.unpack(coming))
 }
 
 /// Returns the distributions that are there, by normalised name, each with the directory that says so.
@@ -55,9 +73,9 @@ pub(crate) fn installed(site: &Path) -> Result<BTreeMap<String, String>, PythonE
     Ok(present)
 }
 
-fn check_present(present: &BTreeMap<String, String>, wheels: &[Wheel]) -> Result<(), PythonError> {
+fn check_present(present: &BTreeMap<String, String>, coming: &[Coming]) -> Result<(), PythonError> {
     let mut seen: BTreeMap<&str, &str> = present.iter().map(|(name, found)| (&**name, &**found)).collect();
-    for wheel in wheels {
+    for Coming { wheel, .. } in coming {
         if let Some(found) = seen.insert(&wheel.name, &wheel.information) {
             return Err(PythonError::Installed { distribution: wheel.name.clone(), found: found.to_owned() });
         }
@@ -65,22 +83,77 @@ fn check_present(present: &BTreeMap<String, String>, wheels: &[Wheel]) -> Result
     Ok(())
 }
 
-/// Makes sure that nothing is missing; which versions fit was decided by whoever pinned them.
+/// Makes sure that nothing is missing, and that versions fit, as `pip check` does.
 fn check_needs(
     venv: &Venv<'_>,
     present: &BTreeMap<String, String>,
-    wheels: &[Wheel],
+    coming: &[Coming],
 ) -> Result<(), PythonError> {
-    let coming: BTreeSet<&str> = wheels.iter().map(|wheel| &*wheel.name).collect();
-    for wheel in wheels {
-        let missing = needs(&wheel.metadata, venv.target)
-            .into_iter()
-            .find(|needed| !coming.contains(&**needed) && !present.contains_key(needed));
-        if let Some(needed) = missing {
-            return Err(PythonError::Missing { distribution: wheel.name.clone(), needed });
+    let version_of = |directory: &String| {
+        let stem = directory.trim_end_matches(".dist-info");
+        stem.rsplit_once('-').map_or(String::new(), |(_, version)| version.to_owned())
+    };
+    let mut versions: BTreeMap<&str, String> =
+        present.iter().map(|(name, directory)| (name.as_str(), version_of(directory))).collect();
+    versions.extend(coming.iter().map(|coming| (coming.wheel.name.as_str(), coming.wheel.version.clone())));
+    // Whoever needs a distribution may ask for extras of it.
+    let mut extras: BTreeMap<&str, BTreeSet<String>> =
+        coming.iter().map(|coming| (coming.wheel.name.as_str(), coming.extras.clone())).collect();
+    let mut needs_of: BTreeMap<&str, Vec<Need>> = BTreeMap::new();
+    loop {
+        let mut grown = false;
+        for Coming { wheel, .. } in coming {
+            needs_of.insert(&wheel.name, needs(&wheel.metadata, venv.target, &extras[wheel.name.as_str()]));
+        }
+        for need in needs_of.values().flatten() {
+            let Some(known) = extras.get_mut(need.name.as_str()) else { continue };
+            let before = known.len();
+            known.extend(need.extras.iter().cloned());
+            grown |= known.len() > before;
+        }
+        if !grown {
+            break;
+        }
+    }
+    for (name, needs) in &needs_of {
+        for need in needs {
+            let distribution = format!("{name} {}", versions[name]);
+            let chain = chain(name, &needs_of);
+            match versions.get(need.name.as_str()) {
+                None => {
+                    return Err(PythonError::Missing { distribution, needed: need.text.clone(), chain });
+                }
+                Some(found) if !fits(found, &need.versions) => {
+                    let (needed, found) = (need.text.clone(), format!("{} {found}", need.name));
+                    return Err(PythonError::Unfit { distribution, needed, found, chain });
+                }
+                Some(_) => {}
+            }
         }
     }
     Ok(())
+}
+
+/// Versions that nobody can compare fit, as they do for pip.
+fn fits(version: &str, wanted: &str) -> bool {
+    Version::from_str(version).map_or(true, |version| satisfies_all(&version, wanted))
+}
+
+/// Says whom `name` is there for, beginning with what nobody needs: ` (for `a`, which needs `b`)`.
+fn chain(name: &str, needs_of: &BTreeMap<&str, Vec<Need>>) -> String {
+    let mut chain: Vec<&str> = vec![name];
+    while let Some(above) = needs_of.iter().find(|(above, needs)| {
+        !chain.contains(*above) && needs.iter().any(|need| chain.last() == Some(&need.name.as_str()))
+    }) {
+        chain.push(*above.0);
+    }
+    match chain.len() {
+        1 => String::new(),
+        _ => {
+            let names: Vec<String> = chain.iter().rev().map(|name| format!("`{name}`")).collect();
+            format!(", by way of {}", names.join(" -> "))
+        }
+    }
 }
 
 /// What the wheels of one installation share.
@@ -95,7 +168,8 @@ struct Installation {
 }
 
 impl Installation {
-    fn unpack(&mut self, mut wheel: Wheel) -> Result<(), PythonError> {
+    fn unpack(&mut self, coming: Coming) -> Result<(), PythonError> {
+        let Coming { mut wheel, direct_url, .. } = coming;
         let mut rows = Vec::new();
         let damaged = wheel.problem("has a command that is not `name = module:function`");
         let commands = commands(&wheel.entry_points()?).ok_or(damaged)?;
@@ -134,8 +208,15 @@ impl Installation {
             rows.push(row);
         }
         let information = self.site.join(&wheel.information);
-        for (file, content) in [("INSTALLER", INSTALLER), ("REQUESTED", b"")] {
-            rows.push(self.put(&wheel.name, &information.join(file), &mut &*content, 0o644)?);
+        let direct_url = direct_url.map(|url| url.json());
+        let written_too = [
+            ("INSTALLER", Some(INSTALLER)),
+            ("REQUESTED", Some("")),
+            ("direct_url.json", direct_url.as_deref()),
+        ];
+        for (file, content) in written_too {
+            let Some(content) = content else { continue };
+            rows.push(self.put(&wheel.name, &information.join(file), &mut content.as_bytes(), 0o644)?);
         }
         let record = information.join("RECORD");
         rows.push(Row { path: self.recorded(&record), content: None });

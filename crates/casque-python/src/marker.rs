@@ -1,6 +1,11 @@
 //! Environment markers: `python_version < "3.12" and sys_platform == "linux"`.
 
-use crate::version::{Plain, satisfies};
+use std::collections::BTreeSet;
+
+use pep440_rs::Version;
+
+use crate::requirements::normalised;
+use crate::version::satisfies;
 use crate::{MarkerError, Target};
 
 /// A condition on where a distribution is installed.
@@ -44,12 +49,31 @@ impl Marker {
 
     /// Tells whether it holds on `target`, no extra being asked for.
     pub fn holds(&self, target: Target) -> Result<bool, MarkerError> {
-        self.expression.holds(target)
+        self.holds_with(target, "")
+    }
+
+    /// Tells whether it holds on `target` for whoever asks for one of `extras`, or for none.
+    pub(crate) fn holds_for(&self, target: Target, extras: &BTreeSet<String>) -> Result<bool, MarkerError> {
+        extras.iter().map(String::as_str).chain([""]).try_fold(false, |held, extra| {
+            // Each is judged, so that what cannot be decided is found whatever the others say.
+            Ok(held | self.holds_with(target, extra)?)
+        })
+    }
+
+    fn holds_with(&self, target: Target, extra: &str) -> Result<bool, MarkerError> {
+        self.expression.holds(&Surroundings { target, extra })
     }
 }
 
+/// What markers ask for.
+struct Surroundings<'a> {
+    target: Target,
+    /// Normalised; empty for none.
+    extra: &'a str,
+}
+
 impl Expression {
-    fn holds(&self, target: Target) -> Result<bool, MarkerError> {
+    fn holds(&self, target: &Surroundings<'_>) -> Result<bool, MarkerError> {
         match self {
             Self::Any(parts) => {
                 // Each part is judged, so that one which cannot be is found whatever the others say.
@@ -61,7 +85,12 @@ impl Expression {
     }
 }
 
-fn compare(left: &Operand, operator: &str, right: &Operand, target: Target) -> Result<bool, MarkerError> {
+fn compare(
+    left: &Operand,
+    operator: &str,
+    right: &Operand,
+    target: &Surroundings<'_>,
+) -> Result<bool, MarkerError> {
     if !matches!(operator, "in" | "not in") {
         if let Some(version) = left.version(target) {
             return satisfies(&version, operator, &right.text(target));
@@ -70,7 +99,9 @@ fn compare(left: &Operand, operator: &str, right: &Operand, target: Target) -> R
             return satisfies(&version, mirrored(operator), &left.text(target));
         }
     }
+    let is_extra = [left, right].iter().any(|operand| **operand == Operand::Variable(Variable::Extra));
     let (left, right) = (left.text(target), right.text(target));
+    let (left, right) = if is_extra { (normalised(&left), normalised(&right)) } else { (left, right) };
     match operator {
         "==" | "===" => Ok(left == right),
         "!=" => Ok(left != right),
@@ -95,25 +126,27 @@ fn mirrored(operator: &str) -> &str {
 }
 
 impl Operand {
-    fn version(&self, target: Target) -> Option<Plain> {
+    fn version(&self, surroundings: &Surroundings<'_>) -> Option<Version> {
+        let python = surroundings.target.python;
         match self {
             Self::Variable(Variable::PythonVersion) => {
-                Some(Plain::new(&[target.python.major.into(), target.python.minor.into()]))
+                Some(Version::new([u64::from(python.major), python.minor.into()]))
             }
-            Self::Variable(Variable::FullVersion) => Some(target.python.plain()),
+            Self::Variable(Variable::FullVersion) => Some(python.full()),
             _ => None,
         }
     }
 
-    fn text(&self, target: Target) -> String {
+    fn text(&self, surroundings: &Surroundings<'_>) -> String {
+        let python = surroundings.target.python;
         match self {
             Self::Text(text) => text.clone(),
             Self::Variable(Variable::Fixed(text)) => (*text).to_owned(),
-            Self::Variable(Variable::Extra) => String::new(),
+            Self::Variable(Variable::Extra) => surroundings.extra.to_owned(),
             Self::Variable(Variable::PythonVersion) => {
-                format!("{}.{}", target.python.major, target.python.minor)
+                format!("{}.{}", python.major, python.minor)
             }
-            Self::Variable(Variable::FullVersion) => target.python.to_string(),
+            Self::Variable(Variable::FullVersion) => python.to_string(),
         }
     }
 }
@@ -280,6 +313,19 @@ mod tests {
     }
 
     #[test]
+    fn an_extra_is_asked_for_under_any_spelling() {
+        let python = PythonVersion { major: 3, minor: 11, patch: 2 };
+        let target = Target { python, glibc_minor: 36 };
+        let holds = |text: &str, extras: &[&str]| {
+            let extras = extras.iter().map(|extra| (*extra).to_owned()).collect();
+            Marker::parse(text).unwrap().holds_for(target, &extras).unwrap()
+        };
+        assert!(holds("extra == 'Redis_Cluster'", &["redis-cluster", "s3"]));
+        assert!(!holds("extra == 'redis'", &["s3"]));
+        assert!(holds("os_name == 'posix'", &["s3"]));
+    }
+
+    #[test]
     fn what_cannot_be_decided_is_refused() {
         let refused = |text: &str| holds(text).unwrap_err();
         assert_eq!(refused("python_version <"), "marker `python_version <` cannot be understood");
@@ -289,7 +335,7 @@ mod tests {
         );
         assert_eq!(
             refused("python_version < 'three'"),
-            "a marker compares with `three`, which is not a plain version such as `3.11`"
+            "a marker compares with `three`, which is not a version such as `3.11`"
         );
         for text in
             ["", "()", "'a", "os_name == 'a' os_name == 'b'", "(os_name == 'a'", "os_name ~= 'a'", "%"]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::version::Plain;
+use pep440_rs::Version;
+
+use crate::tags::{WheelName, supported};
 
 /// A version of CPython.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +24,8 @@ impl PythonVersion {
         Some(Self { major, minor, patch })
     }
 
-    pub(crate) fn plain(self) -> Plain {
-        Plain::new(&[self.major.into(), self.minor.into(), self.patch.into()])
+    pub(crate) fn full(self) -> Version {
+        Version::new([u64::from(self.major), self.minor.into(), self.patch.into()])
     }
 }
 
@@ -48,6 +50,13 @@ impl Target {
         let python = PythonVersion::from_package(python)?;
         let [2, glibc_minor, _] = leading_numbers(libc)? else { return None };
         Some(Self { python, glibc_minor })
+    }
+}
+
+impl Target {
+    /// Tells whether a wheel of this name runs here.
+    pub fn runs(self, filename: &str) -> bool {
+        WheelName::parse(filename).is_some_and(|name| name.rank(&supported(self)).is_some())
     }
 }
 

@@ -1,14 +1,15 @@
 //! Virtual environments, made as `python3 -m venv` makes them and without running it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use crate::files::InstalledDistribution;
-use crate::install::{install, installed};
+use crate::install::{Coming, install, installed};
 use crate::tree::{Tree, Written, digest_of, in_the_way};
 use crate::wheel::Wheel;
-use crate::{PinnedDistribution, PythonError, PythonVersion, Target};
+use crate::{PythonError, PythonVersion, Target};
 use casque_format::digest::Digest;
 
 /// Where Debian's `python3-venv` keeps the wheels that a new environment begins with.
@@ -30,6 +31,45 @@ pub struct Venv<'a> {
     pub target: Target,
     /// The time that its files get, in seconds since 1970.
     pub epoch: i64,
+}
+
+/// A wheel on its way into an environment.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its file, under any name.
+    pub path: PathBuf,
+    /// The name that says what it is.
+    pub filename: String,
+    /// The name and version that it must be of, when they are known.
+    pub pinned: Option<(String, String)>,
+    /// What the distribution is asked for with.
+    pub extras: BTreeSet<String>,
+    /// Where it came from, when that is not an index.
+    pub direct_url: Option<DirectUrl>,
+}
+
+/// Where a distribution came from that is not from an index (PEP 610).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DirectUrl {
+    /// A file with this address and digest.
+    File(String, Digest),
+    /// A source tree.
+    Tree(String),
+}
+
+impl DirectUrl {
+    /// Returns what pip writes into `direct_url.json`.
+    pub(crate) fn json(&self) -> String {
+        match self {
+            Self::File(url, digest) => format!(
+                r#"{{"archive_info": {{"hash": "sha256={digest}", "hashes": {{"sha256": "{digest}"}}}}, "url": {}}}"#,
+                serde_json::Value::from(url.as_str())
+            ),
+            Self::Tree(url) => {
+                format!(r#"{{"dir_info": {{}}, "url": {}}}"#, serde_json::Value::from(url.as_str()))
+            }
+        }
+    }
 }
 
 impl Venv<'_> {
@@ -89,8 +129,9 @@ impl Venv<'_> {
         {
             return Ok(false);
         }
-        let wheels = wheels.iter().map(|path| Wheel::open(path)).collect::<Result<Vec<_>, _>>()?;
-        install(self, &inside, wheels)?;
+        let plain = |wheel| Coming { wheel, extras: BTreeSet::new(), direct_url: None };
+        let wheels = wheels.iter().map(|path| Wheel::open(path).map(plain)).collect::<Result<Vec<_>, _>>()?;
+        install(self, &inside, wheels, false)?;
         let mut tree = Tree::new(self.root);
         let place = inside.join("bin/activate");
         let activate = activate(self.path);
@@ -101,14 +142,21 @@ impl Venv<'_> {
         Ok(true)
     }
 
-    /// Unpacks wheels into the environment, which [`Venv::make`] made. Each comes with the path of its file.
+    /// Unpacks wheels into the environment, which [`Venv::make`] made.
     ///
-    /// What a wheel says it needs must be there afterwards.
-    pub fn install(&self, wheels: &[(PinnedDistribution, PathBuf)]) -> Result<(), PythonError> {
+    /// What a wheel says it needs must be there afterwards, in a version that fits, unless `unchecked`.
+    pub fn install(&self, arrivals: &[Arrival], unchecked: bool) -> Result<(), PythonError> {
         let inside = self.inside()?;
-        let wheels =
-            wheels.iter().map(|(pin, path)| Wheel::open_pinned(pin, path)).collect::<Result<Vec<_>, _>>()?;
-        install(self, &inside, wheels)?;
+        let open = |arrival: &Arrival| {
+            let wheel = match &arrival.pinned {
+                Some((name, version)) => Wheel::open_pinned(&arrival.filename, name, version, &arrival.path)?,
+                None => Wheel::open_named(&arrival.filename, &arrival.path)?,
+            };
+            let (extras, direct_url) = (arrival.extras.clone(), arrival.direct_url.clone());
+            Ok(Coming { wheel, extras, direct_url })
+        };
+        let coming = arrivals.iter().map(open).collect::<Result<Vec<_>, PythonError>>()?;
+        install(self, &inside, coming, unchecked)?;
         Tree::new(self.root).settle(&inside, self.epoch)
     }
 

@@ -1,100 +1,55 @@
-//! Comparing plain versions: numbers with dots, as Python's own and those its markers name.
+//! Versions as Python's packages have them (PEP 440), and what is asked of them.
 
-use std::cmp::Ordering;
+use std::str::FromStr;
+
+use pep440_rs::{Version, VersionSpecifier, VersionSpecifiers};
 
 use crate::MarkerError;
 
-/// A plain version; `3`, `3.0` and `3.0.0` are the same.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Plain(Vec<u64>);
-
-impl Plain {
-    pub(crate) fn new(numbers: &[u64]) -> Self {
-        let kept = numbers.iter().rposition(|number| *number != 0).map_or(0, |last| last + 1);
-        Self(numbers[..kept].to_vec())
-    }
-
-    #[cfg(test)]
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        numbers(text).map(|found| Self::new(&found))
-    }
-
-    /// Compares the first `count` numbers alone.
-    fn compare_prefix(&self, other: &[u64]) -> Ordering {
-        let own = (0..other.len()).map(|index| self.0.get(index).copied().unwrap_or(0));
-        own.cmp(other.iter().copied())
-    }
-}
-
-fn numbers(text: &str) -> Option<Vec<u64>> {
-    let digits =
-        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten();
-    text.trim().split('.').map(digits).collect()
-}
-
 /// Tells whether `version` satisfies one comparison such as `>=` and `3.9`.
-pub(crate) fn satisfies(version: &Plain, operator: &str, wanted: &str) -> Result<bool, MarkerError> {
-    let refuse = || MarkerError::Version { text: wanted.to_owned() };
-    if let Some(prefix) = wanted.strip_suffix(".*") {
-        let same = version.compare_prefix(&numbers(prefix).ok_or_else(refuse)?).is_eq();
-        return match operator {
-            "==" => Ok(same),
-            "!=" => Ok(!same),
-            _ => Err(refuse()),
-        };
-    }
-    let found = numbers(wanted).ok_or_else(refuse)?;
-    let order = version.cmp(&Plain::new(&found));
-    match operator {
-        "==" | "===" => Ok(order.is_eq()),
-        "!=" => Ok(order.is_ne()),
-        "<" => Ok(order.is_lt()),
-        "<=" => Ok(order.is_le()),
-        ">" => Ok(order.is_gt()),
-        ">=" => Ok(order.is_ge()),
-        "~=" if found.len() > 1 => {
-            Ok(order.is_ge() && version.compare_prefix(&found[..found.len() - 1]).is_eq())
-        }
-        _ => Err(refuse()),
-    }
+pub(crate) fn satisfies(version: &Version, operator: &str, wanted: &str) -> Result<bool, MarkerError> {
+    let specifier = VersionSpecifier::from_str(&format!("{operator}{wanted}"));
+    let specifier = specifier.map_err(|_| MarkerError::Version { text: wanted.to_owned() })?;
+    Ok(specifier.contains(version))
 }
 
 /// Tells whether `version` satisfies every part of a list such as `>=3.9,<4`.
 ///
 /// A part that cannot be understood is taken as satisfied, as installers do with what old projects declared.
-pub(crate) fn satisfies_all(version: &Plain, list: &str) -> bool {
-    list.split(',').map(str::trim).filter(|part| !part.is_empty()).all(|part| {
-        let split = part.find(|symbol: char| !"<>=!~".contains(symbol)).unwrap_or(part.len());
-        let (operator, wanted) = part.split_at(split);
-        satisfies(version, operator, wanted.trim()).unwrap_or(true)
-    })
+pub(crate) fn satisfies_all(version: &Version, list: &str) -> bool {
+    parts(list).all(|part| part.contains(version))
 }
 
-/// Tells whether two spellings are the same version: case, a leading `v`, `-` or `_` for `.`, and zeros at the end of
-/// the numbers do not count.
+/// Tells whether a list such as `>=2.0b1` names a pre-release, and so asks for one.
+pub(crate) fn asks_for_previews(list: &str) -> bool {
+    parts(list).any(|part| part.version().any_prerelease())
+}
+
+fn parts(list: &str) -> impl Iterator<Item = VersionSpecifier> {
+    let list = list.trim().trim_start_matches('(').trim_end_matches(')');
+    let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.flat_map(|part| VersionSpecifiers::from_str(part).into_iter().flat_map(|found| found.to_vec()))
+}
+
+/// Tells whether two spellings are the same version.
 pub(crate) fn same(one: &str, other: &str) -> bool {
-    spelled(one) == spelled(other)
-}
-
-fn spelled(version: &str) -> String {
-    let lower = version.trim().trim_start_matches(['v', 'V']).to_ascii_lowercase().replace(['-', '_'], ".");
-    let end = lower.find(|symbol: char| !symbol.is_ascii_digit() && symbol != '.').unwrap_or(lower.len());
-    // What follows a dot in `1.0.post1` belongs to the rest.
-    let (release, rest) = lower.split_at(end);
-    let release = release.trim_end_matches('.');
-    let mut numbers: Vec<&str> = release.split('.').map(|number| number.trim_start_matches('0')).collect();
-    while numbers.last().is_some_and(|number| number.is_empty()) {
-        numbers.pop();
+    match (Version::from_str(one), Version::from_str(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        // Old projects have versions such as `2004d`.
+        _ => one == other,
     }
-    format!("{}|{rest}", numbers.join("."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn holds(version: &str, operator: &str, wanted: &str) -> bool {
-        satisfies(&Plain::parse(version).unwrap(), operator, wanted).unwrap()
+    fn version(text: &str) -> Version {
+        Version::from_str(text).unwrap()
+    }
+
+    fn holds(one: &str, operator: &str, wanted: &str) -> bool {
+        satisfies(&version(one), operator, wanted).unwrap()
     }
 
     #[test]
@@ -109,23 +64,30 @@ mod tests {
         assert!(!holds("4.0", "~=", "3.8"));
         assert!(holds("3.11.2", "<", "3.11.3"));
         assert!(holds("3.11.2", ">", "3.11"));
+        assert!(holds("3.11.2", "<", "3.13rc1"));
     }
 
     #[test]
-    fn what_is_no_plain_version_is_refused() {
-        let version = Plain::new(&[3, 11]);
-        for (operator, wanted) in [("<", "3.13rc1"), (">=", "3.*"), ("~=", "3"), ("==", ""), ("=>", "3.1")] {
-            assert!(satisfies(&version, operator, wanted).is_err(), "{operator} {wanted}");
+    fn what_is_no_version_is_refused() {
+        for (operator, wanted) in [(">=", "3.*"), ("~=", "3"), ("==", ""), ("=>", "3.1"), ("<", "three")] {
+            assert!(satisfies(&version("3.11"), operator, wanted).is_err(), "{operator} {wanted}");
         }
     }
 
     #[test]
     fn a_list_holds_when_all_of_it_does() {
-        let version = Plain::new(&[3, 11, 2]);
-        assert!(satisfies_all(&version, ">=3.9, <4"));
-        assert!(satisfies_all(&version, ">=2.7, !=3.0.*, !=3.1.*"));
-        assert!(!satisfies_all(&version, ">=3.12"));
-        assert!(satisfies_all(&version, ""));
+        assert!(satisfies_all(&version("3.11.2"), ">=3.9, <4"));
+        assert!(satisfies_all(&version("3.11.2"), ">=2.7, !=3.0.*, !=3.1.*"));
+        assert!(satisfies_all(&version("3.11.2"), "(>=3.9)"));
+        assert!(!satisfies_all(&version("3.11.2"), ">=3.12"));
+        assert!(satisfies_all(&version("3.11.2"), ""));
+        assert!(satisfies_all(&version("3.11.2"), ">=strange"));
+    }
+
+    #[test]
+    fn only_who_names_a_preview_asks_for_one() {
+        assert!(asks_for_previews(">=2.0b1,<3"));
+        assert!(!asks_for_previews(">=2.0,<3"));
     }
 
     #[test]
@@ -134,6 +96,7 @@ mod tests {
         assert!(same("2.9.0.post0", "2.9.0.POST0"));
         assert!(same("1.0-post1", "1.0.post1"));
         assert!(same("2024.01.5", "2024.1.5"));
+        assert!(same("2004d", "2004d"));
         assert!(!same("1.0", "1.0.1"));
         assert!(!same("1.0", "1.0rc1"));
         assert!(!same("10", "1"));

@@ -8,11 +8,11 @@ use fs_err as fs;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use crate::PythonError;
 use crate::metadata::values;
 use crate::requirements::normalised;
 use crate::tags::WheelName;
 use crate::version::same;
-use crate::{PinnedDistribution, PythonError};
 
 /// More than any file of metadata has.
 const LARGEST_METADATA: u64 = 16 << 20;
@@ -23,6 +23,8 @@ pub(crate) struct Wheel {
     pub(crate) filename: String,
     /// The normalised name of its distribution.
     pub(crate) name: String,
+    /// As `METADATA` has it.
+    pub(crate) version: String,
     /// `flask-3.1.3.dist-info`.
     pub(crate) information: String,
     /// What `METADATA` says.
@@ -58,16 +60,23 @@ pub(crate) struct Entry {
 
 impl Wheel {
     /// Opens the wheel of a pin; `path` may have any name.
-    pub(crate) fn open_pinned(pin: &PinnedDistribution, path: &Path) -> Result<Self, PythonError> {
-        let wheel = Self::read(pin.filename.clone(), path)?;
-        let version = values(&wheel.metadata, "Version");
-        let is_it =
-            wheel.name == pin.name && version.first().is_some_and(|version| same(version, &pin.version));
-        if is_it {
+    pub(crate) fn open_pinned(
+        filename: &str,
+        name: &str,
+        version: &str,
+        path: &Path,
+    ) -> Result<Self, PythonError> {
+        let wheel = Self::read(filename.to_owned(), path)?;
+        if wheel.name == name && same(&wheel.version, version) {
             Ok(wheel)
         } else {
-            Err(wheel.problem(&format!("is not of `{}` {}", pin.name, pin.version)))
+            Err(wheel.problem(&format!("is not of `{name}` {version}")))
         }
+    }
+
+    /// Opens a wheel that nothing is known of but its file name; `path` may have any name.
+    pub(crate) fn open_named(filename: &str, path: &Path) -> Result<Self, PythonError> {
+        Self::read(filename.to_owned(), path)
     }
 
     /// Opens a wheel under its own name.
@@ -101,7 +110,9 @@ impl Wheel {
         let metadata = text(&mut archive, &format!("{information}/METADATA")).map_err(unreadable)?;
         let metadata = metadata.ok_or_else(|| problem("has no `METADATA` file"))?;
         let data = format!("{}.data/", information.trim_end_matches(".dist-info"));
-        Ok(Self { filename, name, information, metadata, archive, data })
+        let version = values(&metadata, "Version").first().map(|version| (*version).to_owned());
+        let version = version.ok_or_else(|| problem("says no version"))?;
+        Ok(Self { filename, name, version, information, metadata, archive, data })
     }
 
     /// Returns the files to install, sorted by where they are in the wheel. What describes an installation is left out,

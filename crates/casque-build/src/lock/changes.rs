@@ -26,7 +26,7 @@ pub enum Kind {
     Base,
     /// A Debian package.
     Package,
-    /// A Python distribution, named `LAYER/NAME`.
+    /// A Python distribution, named `LAYER/NAME`, or `LAYER:VENV/NAME` where the layer has several environments.
     Python,
 }
 
@@ -80,7 +80,10 @@ fn entries(lock: &Lockfile) -> BTreeMap<(Kind, String), Entry> {
     let python = lock.python.iter().flat_map(|set| {
         set.distributions.iter().map(|distribution| Entry {
             kind: Kind::Python,
-            name: format!("{}/{}", set.layer, distribution.name),
+            name: match &set.venv {
+                Some(venv) => format!("{}:{venv}/{}", set.layer, distribution.name),
+                None => format!("{}/{}", set.layer, distribution.name),
+            },
             version: distribution.version.clone(),
             archive: String::new(),
         })

@@ -53,6 +53,8 @@ pub struct Lockfile {
 pub enum Purpose {
     /// They ship.
     Packages,
+    /// They are there while Python distributions are built.
+    Build,
     /// They are there for the layer's step only.
     Step,
 }
@@ -95,8 +97,12 @@ pub(super) fn demands(manifest: &Manifest) -> Vec<Demand> {
         demands.push(Demand { layer: BASE.to_owned(), purpose: Purpose::Packages, wanted });
     }
     for layer in &manifest.content.layer {
-        for (purpose, wanted) in [(Purpose::Packages, &layer.packages), (Purpose::Step, &layer.with_packages)]
-        {
+        let of_the_build = layer.build_packages();
+        for (purpose, wanted) in [
+            (Purpose::Packages, &layer.packages),
+            (Purpose::Build, &of_the_build),
+            (Purpose::Step, &layer.with_packages),
+        ] {
             if !wanted.is_empty() {
                 let layer = layer.name.get_ref().clone();
                 demands.push(Demand { layer, purpose, wanted: wanted.clone() });
@@ -216,10 +222,9 @@ impl Lockfile {
         if self.sets.len() != demands.len() {
             return Err(stale("the layers".to_owned()).into());
         }
-        for requirements in python::requirements(manifest)? {
-            let layer = requirements.layer;
-            let set = self.python.iter().find(|set| set.layer == layer);
-            if set.is_none_or(|set| set.requirements != requirements.digest) {
+        for environment in python::environments(manifest)? {
+            if self.python_set(&environment).is_none() {
+                let layer = &environment.layer;
                 return Err(stale(format!("the Python requirements of layer `{layer}`")).into());
             }
         }
@@ -239,8 +244,9 @@ impl Lockfile {
 
     /// Returns every file, with the addresses to try.
     pub(super) fn files(&self) -> Vec<Wanted> {
-        let distributions = self.python.iter().flat_map(|set| &set.distributions);
-        let distributions = distributions.map(PinnedDistribution::wanted);
+        let projects = self.python.iter().flat_map(|set| &set.projects).flat_map(|project| &project.build);
+        let distributions = self.python.iter().flat_map(|set| &set.distributions).chain(projects);
+        let distributions = distributions.flat_map(PinnedDistribution::wanted);
         self.packages.iter().map(Pin::wanted).chain(distributions).collect()
     }
 

@@ -1,6 +1,6 @@
 //! The checks that serde cannot make: names that must exist, order that must have no circle, time that must fit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use casque_format::settings::{Kind, environment_name};
@@ -256,11 +256,17 @@ impl Checker<'_> {
             self.exists(&transfer.from)?;
             self.absolute("to", &transfer.to)?;
         }
-        if let Some(python) = &layer.python {
+        let mut places = BTreeSet::new();
+        for python in &layer.python {
             self.exists(&python.requirements)?;
+            python.install.iter().try_for_each(|tree| self.exists(tree))?;
+            let place = self.place(&python.requirements);
             if !Path::new(&python.venv).is_absolute() {
-                let place = self.place(&python.requirements);
                 return self.value(place, "layer.python.venv", &python.venv, "an absolute path");
+            }
+            if !places.insert(&python.venv) {
+                let expected = "a path that no other environment of the layer has";
+                return self.value(place, "layer.python.venv", &python.venv, expected);
             }
         }
         let for_the_step = layer.network != StepNetwork::None
@@ -285,7 +291,7 @@ impl Checker<'_> {
             text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         };
-        let mut places = std::collections::BTreeSet::new();
+        let mut places = BTreeSet::new();
         for secret in &layer.secrets {
             let place = self.place(&secret.id);
             if !is_name(secret.id()) {
@@ -319,7 +325,7 @@ impl Checker<'_> {
     }
 
     fn layer_names(&self) -> Result<(), ManifestError> {
-        let mut seen = std::collections::BTreeSet::from(["base", "casque", "plan"]);
+        let mut seen = BTreeSet::from(["base", "casque", "plan"]);
         for layer in &self.manifest.content.layer {
             if !seen.insert(layer.name.get_ref()) {
                 let expected = "a name no other layer has";

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::Path;
 
 use casque_format::settings::Setting;
-use serde::de::{Unexpected, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
@@ -208,8 +209,9 @@ pub struct LayerStep {
     /// Debian packages, `name` or `name=version`.
     #[serde(default)]
     pub packages: Vec<String>,
-    /// A virtual environment.
-    pub python: Option<Python>,
+    /// Virtual environments: a table, or a list of them.
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub python: Vec<Python>,
     /// Files that ship.
     #[serde(default)]
     pub copy: Vec<Transfer>,
@@ -305,14 +307,64 @@ impl<'de> Deserialize<'de> for StepNetwork {
     }
 }
 
+impl LayerStep {
+    /// Returns the Debian packages that are there for building Python distributions only.
+    pub(crate) fn build_packages(&self) -> Vec<String> {
+        let mut packages: Vec<String> = Vec::new();
+        for package in self.python.iter().flat_map(|python| &python.build_packages) {
+            if !packages.contains(package) {
+                packages.push(package.clone());
+            }
+        }
+        packages
+    }
+}
+
 /// `python = {...}`.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Python {
     /// Absolute path of the virtual environment in the image.
     pub venv: String,
     /// Hash-pinned requirements, relative to the manifest.
     pub requirements: Spanned<String>,
+    /// Source trees of the project.
+    #[serde(default)]
+    pub install: Vec<Spanned<String>>,
+    /// Debian packages that are there while distributions are built.
+    #[serde(default)]
+    pub build_packages: Vec<String>,
+    /// What distributions are built with besides what they say themselves.
+    #[serde(default)]
+    pub build_requires: Vec<String>,
+    /// Whether pip is in the environment; left out, where `python3-venv` is in the image.
+    pub pip: Option<bool>,
+    /// What distributions need of each other is the vendor's business.
+    #[serde(default)]
+    pub no_deps: bool,
+}
+
+/// Reads a table, or a list of tables.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Python>, D::Error> {
+    struct Either;
+
+    impl<'de> Visitor<'de> for Either {
+        type Value = Vec<Python>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a table with `venv` and `requirements`, or a list of such tables")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Python::deserialize(MapAccessDeserializer::new(map)).map(|one| vec![one])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+
+    deserializer.deserialize_any(Either)
 }
 
 /// One entry of `copy` or `mount`.

@@ -163,3 +163,9 @@ fn a_mistake_in_a_step_s_secrets_is_shown_with_its_line() {
     insta::assert_snapshot!(layer("{ id = \"a\" }, { id = \"b\", to = \"/run/secrets/a\" }"), @"casque.toml:11: `layer.secrets.to` is `/run/secrets/a`, expected a place that no other secret has");
     insta::assert_snapshot!(mistake("[[layer]]\nname = \"a\"\nsecrets = [{ id = \"a\" }]\n"), @"casque.toml:9: `layer.name` is `a`, expected `run` beside `mount`, `with-packages`, `network` and `secrets`, which are for the step");
 }
+
+#[test]
+fn two_environments_of_a_layer_are_at_two_places() {
+    let one = "{ venv = \"/opt/v\", requirements = \"casque.toml\" }";
+    insta::assert_snapshot!(mistake(&format!("[[layer]]\nname = \"a\"\npython = [{one}, {one}]\n")), @"casque.toml:10: `layer.python.venv` is `/opt/v`, expected a path that no other environment of the layer has");
+}

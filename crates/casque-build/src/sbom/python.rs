@@ -102,6 +102,9 @@ pub(super) fn add(
             package.checksums = vec![sha256(&download.sha256)];
             package.package_file_name = Some(download.file().to_owned());
         }
+        if let (None, Some(path)) = (pin, of_the_project(root, directory)?) {
+            package.comment = Some(format!("the vendor's own: {path}"));
+        }
         found.entry(id.clone()).or_insert_with(|| (package, BTreeSet::new())).1.insert(site.clone());
         needs.push((id, site, needed(&metadata)));
     }
@@ -118,6 +121,14 @@ pub(super) fn add(
         contents.put(package);
     }
     Ok(())
+}
+
+/// Returns where in the project a distribution was, by what its installer left (PEP 610).
+fn of_the_project(root: &Root, directory: &Path) -> io::Result<Option<String>> {
+    let text = root.text(&directory.join("direct_url.json").to_string_lossy())?.unwrap_or_default();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let path = document["url"].as_str().and_then(|url| url.strip_prefix("file://"));
+    Ok(path.map(str::to_owned))
 }
 
 /// Returns what a distribution needs in any case: what only an extra needs is left out.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use casque_debian::stanzas;
 use casque_format::digest::Digest;
+use casque_python::Requirements;
 use walkdir::WalkDir;
 
 use super::{Environment, Suggestion};
@@ -85,6 +86,7 @@ fn debs(record: &StepRecord) -> BTreeMap<&str, (u64, &str)> {
 /// Finds the virtual environments that the step made.
 pub(super) fn environments(
     own: &Path,
+    directory: &Path,
     project: &[(String, String)],
     record: &StepRecord,
 ) -> Result<Vec<Environment>, BuildError> {
@@ -105,7 +107,7 @@ pub(super) fn environments(
         let file = |(name, version): (&String, &String)| wheels.get(&(name.clone(), version.clone()));
         let bytes = installed.iter().filter_map(file).map(|(size, _)| size).sum();
         let requirements =
-            project.iter().find(|(path, text)| says(path, text, &installed)).map(|(path, _)| path.clone());
+            project.iter().map(|(path, _)| path).find(|path| says(directory, path, &installed)).cloned();
         let (mut lines, mut built) = (Vec::new(), Vec::new());
         for (name, version) in installed.iter().filter(|_| requirements.is_none()) {
             match file((name, version)) {
@@ -141,16 +143,15 @@ fn distributions(venv: &Path) -> Result<BTreeMap<String, String>, BuildError> {
 }
 
 /// Whether a requirements file with hashes comes to exactly what is installed.
-fn says(path: &str, text: &str, installed: &BTreeMap<String, String>) -> bool {
-    let Ok(requirements) = casque_python::requirements(Path::new(path), text) else { return false };
-    let named: BTreeMap<String, &String> = requirements
-        .iter()
-        .map(|requirement| (normalised(&requirement.name), &requirement.version))
-        .collect();
+fn says(directory: &Path, path: &str, installed: &BTreeMap<String, String>) -> bool {
+    let Ok(requirements) = Requirements::read(directory, Path::new(path)) else { return false };
+    let pinned = &requirements.pinned;
+    let named: BTreeMap<String, &String> =
+        pinned.iter().map(|requirement| (normalised(&requirement.name), &requirement.version)).collect();
     // One with a marker may be for another Python.
-    let all =
-        requirements.iter().all(|one| one.marker.is_some() || installed.contains_key(&normalised(&one.name)));
-    all && installed.iter().all(|(name, version)| named.get(name) == Some(&version))
+    let all = pinned.iter().all(|one| one.marker.is_some() || installed.contains_key(&normalised(&one.name)));
+    all && requirements.local.is_empty()
+        && installed.iter().all(|(name, version)| named.get(name) == Some(&version))
 }
 
 /// Returns size and digest of each wheel that the step downloaded.

@@ -10,7 +10,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::*;
-use crate::{PinnedDistribution, PythonVersion, Target};
+use crate::{Arrival, PinnedDistribution, PythonVersion, Target};
 
 const TARGET: Target = Target { python: PythonVersion { major: 3, minor: 11, patch: 2 }, glibc_minor: 36 };
 const VENV: &str = "/opt/x/venv";
@@ -62,8 +62,8 @@ impl Root {
     }
 
     fn install(&self, wheels: &[Made]) -> Result<(), PythonError> {
-        let pinned: Vec<_> = wheels.iter().map(|made| (made.pin.clone(), made.path())).collect();
-        self.venv().install(&pinned)
+        let arrivals: Vec<_> = wheels.iter().map(Made::arrival).collect();
+        self.venv().install(&arrivals, false)
     }
 }
 
@@ -76,6 +76,16 @@ struct Made {
 impl Made {
     fn path(&self) -> PathBuf {
         self.directory.path().join("wheel")
+    }
+
+    fn arrival(&self) -> Arrival {
+        Arrival {
+            path: self.path(),
+            filename: self.pin.filename.clone(),
+            pinned: Some((self.pin.name.clone(), self.pin.version.clone())),
+            extras: BTreeSet::new(),
+            direct_url: None,
+        }
     }
 }
 
@@ -108,6 +118,8 @@ fn archive(name: &str, files: &[(String, &str, u32)]) -> Made {
         filename,
         size: None,
         sha256: Digest::of(name.as_bytes()),
+        direct: false,
+        build: Vec::new(),
     };
     Made { pin, directory }
 }
@@ -260,7 +272,7 @@ fn a_distribution_is_installed_once_and_with_all_it_needs() {
     root.venv().make().unwrap();
     let needs = "Requires-Dist: Needed_Thing>=1\nRequires-Dist: never ; sys_platform == 'win32'\n";
     let message = root.install(&[wheel("a", needs, &[])]).unwrap_err().to_string();
-    assert_eq!(message, "`a` needs `needed-thing`, which is not among the requirements");
+    assert_eq!(message, "`a 1.0` needs `Needed_Thing>=1`, which is not among the requirements");
     assert_eq!(root.listing(), EMPTY);
     root.install(&[wheel("a", needs, &[]), wheel("needed_thing", "", &[])]).unwrap();
     let message = root.install(&[wheel("needed_thing", "", &[])]).unwrap_err().to_string();
@@ -393,4 +405,52 @@ fn compiling_is_told_by_content_and_never_by_time() {
     let old = std::time::SystemTime::UNIX_EPOCH;
     fs::File::open(path("a.py")).unwrap().file().set_modified(old).unwrap();
     assert_eq!(compiled(), first);
+}
+
+#[test]
+fn a_version_that_does_not_fit_is_named_with_whom_it_is_for() {
+    let root = Root::new();
+    root.venv().make().unwrap();
+    let wheels = [
+        wheel("app", "Requires-Dist: queue[fast]\n", &[]),
+        wheel("queue", "Requires-Dist: vine>=5; extra == 'fast'\n", &[]),
+        wheel("vine", "", &[]),
+    ];
+    let message = root.install(&wheels).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "`queue 1.0` needs `vine>=5`, and the requirements have `vine 1.0`, by way of `app` -> `queue`"
+    );
+    let message = root.install(&wheels[..2]).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "`queue 1.0` needs `vine>=5`, which is not among the requirements, by way of `app` -> `queue`"
+    );
+    assert_eq!(root.listing(), EMPTY);
+    let arrivals: Vec<_> = wheels.iter().map(Made::arrival).collect();
+    root.venv().install(&arrivals, true).unwrap();
+}
+
+#[test]
+fn what_is_not_from_an_index_says_where_it_came_from() {
+    let root = Root::new();
+    root.venv().make().unwrap();
+    let made = [wheel("a", "", &[]), wheel("b", "", &[])];
+    let [mut a, mut b] = made.each_ref().map(Made::arrival);
+    a.direct_url = Some(DirectUrl::File("https://example.com/a.whl".to_owned(), Digest::of(b"")));
+    b.direct_url = Some(DirectUrl::Tree("file:///lib".to_owned()));
+    root.venv().install(&[a, b], false).unwrap();
+    let site = "lib/python3.11/site-packages";
+    let digest = Digest::of(b"");
+    assert_eq!(
+        root.read(&format!("{site}/a-1.0.dist-info/direct_url.json")),
+        format!(
+            r#"{{"archive_info": {{"hash": "sha256={digest}", "hashes": {{"sha256": "{digest}"}}}}, "url": "https://example.com/a.whl"}}"#
+        )
+    );
+    assert_eq!(
+        root.read(&format!("{site}/b-1.0.dist-info/direct_url.json")),
+        r#"{"dir_info": {}, "url": "file:///lib"}"#
+    );
+    assert!(root.read(&format!("{site}/b-1.0.dist-info/RECORD")).contains("direct_url.json,sha256="));
 }
