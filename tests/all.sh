@@ -29,6 +29,7 @@ main() {
     step tests/root.sh
     step tests/base.sh
     step tests/sbom.sh
+    step tests/python.sh
     step tests/same-bytes.sh
     step tests/ordinary-user.sh
     step tests/offline.sh
