@@ -35,6 +35,7 @@ test dockerd docker.io
 test faketime faketime
 test ctr containerd
 test iptables iptables
+test minisign minisign
 test mmdebstrap mmdebstrap
 test nginx nginx-light
 test podman podman

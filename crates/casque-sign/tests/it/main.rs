@@ -1,0 +1,5 @@
+//! Tests of casque-sign.
+
+mod chain;
+mod minisign;
+mod parsers;
