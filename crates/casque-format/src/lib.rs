@@ -11,6 +11,8 @@
 //! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
 //! | [`spdx::Document`] | `casque build` | `casque inspect`, scanners | [`paths::BILL`] |
 //! | [`difference::Difference`] | `casque diff --json` | whoever writes release notes | stdout |
+//! | [`signing::Signing`] | `casque keygen`, `sign`, `verify` | the vendor's programs | stdout |
+//! | `release::Release` | `casque release` | `casque-depot`, customers | the depot |
 //! | [`doctor::Examination`] | `casque doctor --json` | whoever sets up a machine | stdout |
 
 pub mod control;
@@ -21,9 +23,12 @@ pub mod doctor;
 pub mod image;
 pub mod marks;
 pub mod paths;
+#[cfg(feature = "release")]
+pub mod release;
 pub mod run;
 pub mod settings;
 pub mod shim;
+pub mod signing;
 pub mod spdx;
 pub mod stamp;
 pub mod status;
