@@ -9,10 +9,10 @@ built  := $(or $(CARGO_TARGET_DIR),target)
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## build dist/bin/casque and the static programs that go into images and sandboxes
-	cargo build --locked --release --package casque
+build: ## build dist/bin/casque, casque-depot and the static programs that go into images and sandboxes
+	cargo build --locked --release --package casque --package casque-depot
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(target) $(addprefix --package ,$(static))
-	install -D --target-directory dist/bin $(built)/release/casque $(addprefix $(built)/$(target)/release/,$(static))
+	install -D --target-directory dist/bin $(built)/release/casque $(built)/release/casque-depot $(addprefix $(built)/$(target)/release/,$(static))
 
 check: ## formatting, lints and documentation, warnings denied
 	cargo fmt --all --check

@@ -28,6 +28,7 @@ main() {
     step demo/image.sh
     step tests/root.sh
     step tests/base.sh
+    step tests/depot.sh
     step tests/sbom.sh
     step tests/python.sh
     step tests/same-bytes.sh

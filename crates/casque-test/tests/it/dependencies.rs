@@ -7,8 +7,11 @@ use crate::repository::{assert_none, crates, read, root};
 
 /// The crates of this workspace that each crate may use, its tests included. A new edge is a decision: it
 /// belongs into ARCHITECTURE.md too.
-const EDGES: [(&str, &[&str]); 14] = [
-    ("casque", &["casque-build", "casque-fetch", "casque-format", "casque-image", "casque-sandbox"]),
+const EDGES: [(&str, &[&str]); 16] = [
+    (
+        "casque",
+        &["casque-build", "casque-fetch", "casque-format", "casque-image", "casque-sandbox", "casque-sign"],
+    ),
     ("casque-agent", &["casque-format"]),
     (
         "casque-build",
@@ -24,6 +27,7 @@ const EDGES: [(&str, &[&str]); 14] = [
         ],
     ),
     ("casque-debian", &["casque-fetch", "casque-format"]),
+    ("casque-depot", &["casque-format", "casque-sign"]),
     ("casque-fetch", &["casque-format"]),
     ("casque-format", &[]),
     ("casque-image", &["casque-format"]),
@@ -32,24 +36,27 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("casque-replay", &["casque-fetch", "casque-format"]),
     ("casque-sandbox", &[]),
     ("casque-shim", &["casque-format", "casque-units"]),
+    ("casque-sign", &[]),
     ("casque-test", &["casque-build", "casque-format", "casque-image", "casque-sandbox"]),
     ("casque-units", &["casque-format"]),
 ];
 
 /// Crates whose whole list of dependencies is part of their design.
 const WHOLE: [(&str, &[&str]); 3] = [
-    ("casque-format", &["hex", "serde", "sha2", "thiserror"]),
+    ("casque-format", &["hex", "serde", "serde_json", "sha2", "thiserror"]),
     ("casque-init", &["casque-format", "libc", "serde_json"]),
     ("casque-units", &["casque-format", "thiserror"]),
 ];
 
 /// Dependencies that belong to some crates alone: the network, and threads that wait.
-const CONFINED: [(&str, &[&str]); 5] = [
+const CONFINED: [(&str, &[&str]); 7] = [
+    ("rusqlite", &["casque-depot"]),
+    ("minisign", &["casque-sign"]),
     ("ureq", &["casque-fetch"]),
-    ("rustls", &["casque-fetch", "casque-replay"]),
-    ("tokio", &["casque-agent"]),
+    ("rustls", &["casque-depot", "casque-fetch", "casque-replay"]),
+    ("tokio", &["casque-agent", "casque-depot"]),
     ("pgp", &["casque-debian"]),
-    ("clap", &["casque", "casque-agent"]),
+    ("clap", &["casque", "casque-agent", "casque-depot"]),
 ];
 
 /// Licences under which a dependency may be; its code ends up in every customer's image.

@@ -1,0 +1,112 @@
+//! Real connections, and what some do with them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use casque_depot::serve;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::house::House;
+
+struct Running {
+    house: House,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+async fn start(lines: &str) -> Running {
+    let house = House::with(lines);
+    house.release("v1", 1, "stable", &"x".repeat(8_000_000)).await;
+    let listener = serve::listen(&house.depot).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let depot = Arc::clone(&house.depot);
+    let served = tokio::spawn(async move {
+        serve::serve(depot, listener, async { drop(stopped.await) }).await.unwrap();
+    });
+    Running { house, address, stop, served }
+}
+
+/// Sends bytes and returns all that comes until the other side closes.
+async fn exchange(address: SocketAddr, request: impl Into<Vec<u8>>) -> String {
+    let request = request.into();
+    let exchange = move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let _ = stream.write_all(&request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::task::spawn_blocking(exchange).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_are_too_big_or_never_end_are_given_up() {
+    let running = start("head-seconds = 1").await;
+    let big = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(100_000));
+    let answer = exchange(running.address, big).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let many = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(100));
+    let answer = exchange(running.address, many).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    // `exchange` returns only when the depot closes.
+    let answer = exchange(running.address, "GET / HTTP/1.1\r\nhost: a\r\nx: ").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(exchange(running.address, "GET /healthz HTTP/1.0\r\n\r\n").await.lines().last(), Some("ok"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_falls_silent_is_given_up_and_can_be_gone_on_with() {
+    let running = start("idle-seconds = 1").await;
+    let digest = casque_format::digest::Digest::of(b"0123456789");
+    let request = format!(
+        "PATCH /api/v1/backend/blobs/{digest} HTTP/1.1\r\nhost: a\r\nauthorization: {}\r\n\
+         upload-offset: 0\r\nupload-length: 10\r\ncontent-length: 10\r\nconnection: close\r\n\r\n0123",
+        running.house.token
+    );
+    let answer = exchange(running.address, request).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let seen = running.house.patch(digest, 4, 10, "456789").await;
+    assert_eq!(seen.status.as_u16(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_finishes_although_the_depot_is_told_to_stop() {
+    let running = start("").await;
+    let request = format!(
+        "GET /backend/docker_backend-v1.tar HTTP/1.1\r\nhost: a\r\nauthorization: {}\r\n\r\n",
+        running.house.acme
+    );
+    let address = running.address;
+    let (begun, began) = oneshot::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut first = [0; 1000];
+        stream.read_exact(&mut first).unwrap();
+        begun.send(()).unwrap();
+        goes_on.recv().unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        let head = String::from_utf8_lossy(&first).find("\r\n\r\n").unwrap() + 4;
+        first.len() - head + rest.len()
+    });
+    began.await.unwrap();
+    running.stop.send(()).unwrap();
+    // The socket is closed to others; then the reader goes on.
+    while tokio::net::TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let mut served = running.served;
+    let ended = tokio::time::timeout(Duration::from_millis(200), &mut served).await;
+    assert!(ended.is_err(), "it waits for the download");
+    go_on.send(()).unwrap();
+    assert_eq!(reading.await.unwrap(), 8_000_000);
+    served.await.unwrap();
+}

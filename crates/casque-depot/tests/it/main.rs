@@ -1,0 +1,13 @@
+//! Tests of casque-depot.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod access;
+mod connections;
+mod downloads;
+mod house;
+mod latest;
+mod parsers;
+mod releases;
+mod upkeep;
+mod uploads;

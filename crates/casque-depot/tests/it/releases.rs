@@ -1,0 +1,135 @@
+//! A release is visible whole or not at all.
+
+use axum::http::StatusCode;
+use casque_format::digest::Digest;
+use casque_format::release::Release;
+use casque_sign::{Passphrase, SecretKey};
+
+use crate::house::{House, KEY, NOW};
+
+const LATEST: &str = "/backend/docker_backend-latest.tar";
+
+#[tokio::test]
+async fn nothing_shows_until_everything_is_there() {
+    let house = House::default();
+    let mut release = house.prepared("v1", 1, "stable", "image").await;
+    release.artefacts[0].sha256 = Digest::of(b"never uploaded");
+    let seen = house.publish(&release).await;
+    assert_eq!(seen.status, StatusCode::CONFLICT);
+    assert_eq!(
+        seen.text(),
+        "error: cannot publish a release of `backend`\n  \
+         caused by: 1 of the release's files are not uploaded, the first of them `docker_backend-v1.tar`\n\
+         missing:\n  docker_backend-v1.tar\n"
+    );
+    assert_eq!(house.get(LATEST, &[]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(house.get("/backend/docker_backend-v1.tar.minisig", &[]).await.status, StatusCode::NOT_FOUND);
+    house.release("v1", 1, "stable", "image").await;
+    assert_eq!(house.get(LATEST, &[]).await.text(), "image");
+}
+
+#[tokio::test]
+async fn a_release_is_published_once() {
+    let house = House::default();
+    let release = house.prepared("v1", 1, "stable", "image").await;
+    assert_eq!(house.publish(&release).await.status, StatusCode::CREATED);
+    assert_eq!(house.publish(&release).await.status, StatusCode::OK, "again the same");
+    let other = Release { counter: 2, notes: "other".to_owned(), ..release };
+    let seen = house.publish(&other).await;
+    assert_eq!(seen.status, StatusCode::CONFLICT);
+    assert!(seen.text().contains("release `v1` is there already, with other content"), "{}", seen.text());
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_believed_are_refused() {
+    let house = House::default();
+    house.release("v2", 5, "stable", "newer").await;
+    let good = house.prepared("v3", 6, "stable", "image").await;
+    let refused = async |release: Release, words: &str| {
+        let seen = house.publish(&release).await;
+        assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY, "{words}");
+        assert!(seen.text().contains(words), "{}", seen.text());
+    };
+    refused(Release { counter: 5, ..good.clone() }, "a release with counter 5 was there before").await;
+    refused(Release { created: NOW + 90_000, ..good.clone() }, "a clock is wrong").await;
+    refused(Release { expires: Some(NOW), ..good.clone() }, "expired 0 seconds ago").await;
+    let product = "other".parse().unwrap();
+    refused(Release { product, ..good.clone() }, "the release is of product `other`, expected `backend`")
+        .await;
+    let mut own = good.clone();
+    own.artefacts.remove(1);
+    own.artefacts[0].name = "install.sh".parse().unwrap();
+    refused(own, "the release names a file `install.sh`, which is the depot's own").await;
+    let mut swapped = good.clone();
+    let other = house.upload(b"other").await;
+    (swapped.artefacts[0].sha256, swapped.artefacts[0].size) = (other, 5);
+    refused(swapped, "the signature `docker_backend-v3.tar.minisig` of the release is not good").await;
+
+    let record = String::from_utf8(good.canonical()).unwrap();
+    let signature = KEY.sign(record.as_bytes(), "release").unwrap();
+    let submit = async |record: &str, signature: &str, words: &str| {
+        let seen = house.submit(record, signature).await;
+        assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY, "{words}");
+        assert!(seen.text().contains(words), "{}", seen.text());
+    };
+    submit(&record.replace("stable", "monthly"), &signature, "does not fit").await;
+    submit(&record, "forged", "this is no signature").await;
+    let (stranger, _) = SecretKey::generate(&Passphrase::new("stranger")).unwrap();
+    let theirs = stranger.sign(record.as_bytes(), "release").unwrap();
+    submit(
+        &record,
+        &theirs,
+        &format!("the signature is by key {}, which is not among those trusted", stranger.id()),
+    )
+    .await;
+    let seen =
+        house.ask("POST", "/api/v1/backend/releases", &[("authorization", house.token.as_str())], "{}").await;
+    assert_eq!(seen.status, StatusCode::BAD_REQUEST);
+    // After all of that the good one is taken, and `latest` was never another.
+    assert_eq!(house.get(LATEST, &[]).await.text(), "newer");
+    assert_eq!(house.publish(&good).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_release_that_is_withdrawn_says_why_and_latest_is_the_one_before() {
+    let house = House::default();
+    house.release("v1", 1, "stable", "one").await;
+    house.release("v2", 2, "stable", "two").await;
+    house.depot.records().withdraw("backend", "v2", Some("loses data; take v1")).unwrap();
+    let seen = house.get("/backend/docker_backend-v2.tar", &[]).await;
+    assert_eq!(
+        (seen.status, seen.text().as_str()),
+        (StatusCode::GONE, "release `v2` was withdrawn: loses data; take v1\n")
+    );
+    assert_eq!(house.get("/backend/release-v2.json", &[]).await.status, StatusCode::GONE);
+    assert_eq!(house.get(LATEST, &[]).await.text(), "one");
+    house.depot.records().withdraw("backend", "v1", Some("too")).unwrap();
+    assert_eq!(house.get(LATEST, &[]).await.status, StatusCode::GONE);
+    house.depot.records().withdraw("backend", "v2", None).unwrap();
+    assert_eq!(house.get(LATEST, &[]).await.text(), "two");
+}
+
+#[tokio::test]
+async fn a_beta_becomes_stable() {
+    let house = House::default();
+    house.release("v1", 1, "stable", "one").await;
+    house.release("v2", 2, "beta", "two").await;
+    assert_eq!(house.get(LATEST, &[]).await.text(), "one");
+    house.depot.records().promote("backend", "v2", "stable", 0).unwrap();
+    assert_eq!(house.get(LATEST, &[]).await.text(), "two");
+    assert_eq!(house.get("/backend/beta/docker_backend-latest.tar", &[]).await.text(), "two");
+    let releases = house.depot.records().releases("backend").unwrap();
+    assert_eq!(releases[0].channels, ["beta", "stable"]);
+}
+
+#[tokio::test]
+async fn a_key_that_follows_a_trusted_one_signs_from_then_on() {
+    let house = House::default();
+    let (next, _) = SecretKey::generate(&Passphrase::new("next")).unwrap();
+    let release = house.prepared("v1", 1, "stable", "image").await;
+    let record = String::from_utf8(release.canonical()).unwrap();
+    let signature = next.sign(record.as_bytes(), "release").unwrap();
+    assert_eq!(house.submit(&record, &signature).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    house.depot.records().add_key("backend", &next.public(), 1).unwrap();
+    assert_eq!(house.submit(&record, &signature).await.status, StatusCode::CREATED);
+}
