@@ -33,6 +33,9 @@ pub(crate) enum Command {
     Stop(commands::stop::Arguments),
     Exec(commands::exec::Arguments),
     Logs(commands::logs::Arguments),
+    Keygen(commands::keygen::Arguments),
+    Sign(commands::sign::Arguments),
+    Verify(commands::verify::Arguments),
     Doctor(commands::doctor::Arguments),
 }
 

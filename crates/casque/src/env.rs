@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use casque_fetch::Proxies;
+use casque_sign::Passphrase;
 
 /// What the environment says.
 #[derive(Debug, Clone)]
@@ -31,6 +32,10 @@ pub(crate) struct Environment {
     pub(crate) step_variables: Vec<(String, String)>,
     /// Variables every step with a network gets: Python indexes.
     pub(crate) python_variables: Vec<(String, String)>,
+    /// `CASQUE_PASSPHRASE`: opens or protects a key.
+    pub(crate) passphrase: Option<Passphrase>,
+    /// `CASQUE_OLD_PASSPHRASE`: opens the key that vouches for a new one.
+    pub(crate) old_passphrase: Option<Passphrase>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub(crate) source_date_epoch: Option<String>,
 }
@@ -76,6 +81,8 @@ impl Environment {
             python_index: text("PIP_INDEX_URL"),
             step_variables: those_set(&STEP_VARIABLES),
             python_variables: those_set(&PYTHON_VARIABLES),
+            passphrase: text("CASQUE_PASSPHRASE").as_deref().map(Passphrase::new),
+            old_passphrase: text("CASQUE_OLD_PASSPHRASE").as_deref().map(Passphrase::new),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
         }
     }

@@ -7,6 +7,7 @@ mod doctor;
 mod env;
 mod error;
 mod licences;
+mod passphrase;
 mod rights;
 mod run;
 mod secrets;
@@ -71,6 +72,9 @@ fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> 
         Command::Stop(arguments) => commands::stop::run(arguments, context),
         Command::Exec(arguments) => commands::exec::run(arguments, context),
         Command::Logs(arguments) => commands::logs::run(arguments, context).map(done),
+        Command::Keygen(arguments) => commands::keygen::run(arguments, context).map(done),
+        Command::Sign(arguments) => commands::sign::run(arguments, context).map(done),
+        Command::Verify(arguments) => commands::verify::run(arguments, context).map(done),
         Command::Doctor(arguments) => commands::doctor::run(arguments, context),
     }
 }

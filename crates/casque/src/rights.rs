@@ -33,7 +33,10 @@ impl Command {
             | Self::Diff(_)
             | Self::Stop(_)
             | Self::Exec(_)
-            | Self::Logs(_) => Rights::Own,
+            | Self::Logs(_)
+            | Self::Keygen(_)
+            | Self::Sign(_)
+            | Self::Verify(_) => Rights::Own,
         }
     }
 }

@@ -17,5 +17,6 @@ mod offline;
 mod repository;
 mod run;
 mod signed_archive;
+mod signing;
 mod tampered_archive;
 mod tidy;
