@@ -43,9 +43,12 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// Writes a value in the forms in which it may be found.
+type Forms = fn(&[u8]) -> Vec<(Form, Vec<u8>)>;
+
 impl Secrets {
     pub(super) fn search(&self) -> Search<'_> {
-        let all = |forms: fn(&[u8]) -> Vec<(Form, Vec<u8>)>| {
+        let all = |forms: Forms| {
             let each = self.values.iter().map(|(id, value)| (id.as_str(), forms(value)));
             each.flat_map(|(id, forms)| forms.into_iter().map(move |form| (id, form))).collect()
         };

@@ -363,7 +363,7 @@ fn an_archive_that_moved_on_since_a_step_was_locked_is_no_attack() {
         "[[step]]\nlayer = \"deploy\"\ninputs = \"{zeros}\"\n\n[[step.fetch]]\n\
          url = \"{mirror}{IN_RELEASE}\"\nsize = 7\nsha256 = \"{digest}\"\n"
     );
-    let locked = fs_err::read_to_string(project.environment.path("casque.lock")).unwrap();
+    let locked = std::fs::read_to_string(project.environment.path("casque.lock")).unwrap();
     project.environment.write("casque.lock", format!("{locked}\n{step}"));
     assert_snapshot!(project.refused(&["build"]), @r"");
 }
