@@ -39,6 +39,28 @@ pub enum Word {
         /// At most this many lines
         #[arg(short = 'n', long, default_value_t = 100)]
         lines: u32,
+        /// Go on with each line as it comes, until the container ends
+        #[arg(short, long)]
+        follow: bool,
+        /// Print one JSON document a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show each change of state as it happens
+    Events {
+        /// Print one JSON document a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a command as a service does: its user, environment, directory and limits
+    ///
+    /// Only for root and the user of PID 1.
+    ExecAs {
+        /// Its name, as `status` shows it
+        service: String,
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
     },
     /// Stop a service, start it, and wait until it is ready
     Restart(Service),
@@ -73,6 +95,9 @@ pub enum Word {
 pub struct Service {
     /// Its name, as `status` shows it
     pub service: String,
+    /// Print its state afterwards as a JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with settings.

@@ -15,21 +15,51 @@ const LONGEST_QUESTION: Duration = Duration::from_secs(10);
 
 /// Sends `request` and returns the answer; a refusal is an error.
 pub fn ask(root: &Root, request: &Request) -> Result<Reply, Error> {
+    let limit = match request {
+        Request::Restart { .. } | Request::Stop { .. } | Request::Start { .. } => None,
+        _ => Some(LONGEST_QUESTION),
+    };
+    let mut answers = send(root, request, limit)?;
+    let mut line = String::new();
+    answers.read_line(&mut line).map_err(Error::Unreachable)?;
+    read(&line)
+}
+
+/// Sends `request` and gives each answer until PID 1 ends, or until `give` wants no more.
+pub fn listen(
+    root: &Root,
+    request: &Request,
+    mut give: impl FnMut(Reply) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let mut answers = send(root, request, None)?;
+    loop {
+        let mut line = String::new();
+        // A container that ends while somebody listens is no error.
+        match answers.read_line(&mut line) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+            result => result.map_err(Error::Unreachable)?,
+        };
+        if !give(read(&line)?)? {
+            return Ok(());
+        }
+    }
+}
+
+fn send(root: &Root, request: &Request, limit: Option<Duration>) -> Result<BufReader<UnixStream>, Error> {
     let path = root.join(paths::CONTROL_SOCKET);
     let mut stream = UnixStream::connect(&path).map_err(|error| {
         Error::Unreachable(io::Error::new(error.kind(), format!("`{}`: {error}", paths::CONTROL_SOCKET)))
     })?;
-    let limit = match request {
-        Request::Status | Request::Watch | Request::Logs { .. } => Some(LONGEST_QUESTION),
-        Request::Restart { .. } | Request::Stop { .. } | Request::Start { .. } => None,
-    };
     stream.set_read_timeout(limit).map_err(Error::Unreachable)?;
     let mut line = serde_json::to_string(request).map_err(|_| Error::Protocol)?;
     line.push('\n');
     stream.write_all(line.as_bytes()).map_err(Error::Unreachable)?;
-    line.clear();
-    BufReader::new(stream).read_line(&mut line).map_err(Error::Unreachable)?;
-    match serde_json::from_str(&line) {
+    Ok(BufReader::new(stream))
+}
+
+fn read(line: &str) -> Result<Reply, Error> {
+    match serde_json::from_str(line) {
         Ok(Reply::Error { message }) => Err(Error::Refused(message)),
         Ok(reply) => Ok(reply),
         Err(_) => Err(Error::Protocol),

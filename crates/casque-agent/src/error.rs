@@ -99,6 +99,27 @@ pub enum Error {
     /// A secret is asked for by somebody who may not have it.
     #[error("only root and the user of PID 1 may read a plain value; run this as uid {0}")]
     Forbidden(u32),
+    /// The plan of PID 1 is asked for by somebody who may not have it.
+    #[error("only root and the user of PID 1 may run a command as a service does")]
+    ForbiddenPlan,
+    /// No such service.
+    #[error("this container runs no service `{name}`{}", suggestion(.closest.as_deref()))]
+    UnknownService {
+        /// What was asked for.
+        name: String,
+        /// What was most likely meant.
+        closest: Option<String>,
+    },
+    /// Not all that a service has could be taken over.
+    #[error("cannot run a command as service `{service}` does: cannot {what}: {source}")]
+    Become {
+        /// Which service.
+        service: String,
+        /// What could not be done.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// No such setting.
     #[error("this product has no setting `{name}`{}", suggestion(.closest.as_deref()))]
     UnknownSetting {
@@ -162,11 +183,11 @@ impl Error {
         match self {
             Self::Settings(_) | Self::Templates(_) => 100,
             Self::Stamp(_) | Self::Volume { .. } | Self::Directory(_) => 102,
-            Self::UnknownCommand { .. } | Self::UnknownSetting { .. } => 64,
+            Self::UnknownCommand { .. } | Self::UnknownSetting { .. } | Self::UnknownService { .. } => 64,
             Self::Unreachable(_) => 69,
-            Self::Forbidden(_) => 77,
+            Self::Forbidden(_) | Self::ForbiddenPlan => 77,
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
-            Self::Exec { .. } => 126,
+            Self::Exec { .. } | Self::Become { .. } => 126,
             _ => 1,
         }
     }

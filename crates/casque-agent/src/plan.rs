@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::image::{ImagePlan, ImageService};
-use casque_format::run::{self, AgentConfig, RunPlan, Service};
+use casque_format::run::{self, AgentConfig, Logs, RunPlan, Service};
 
 use crate::settings::Settings;
 
@@ -24,6 +24,7 @@ pub fn run_plan(plan: &ImagePlan, settings: &Settings) -> RunPlan {
         stop_budget_ms: plan.stop_budget_ms,
         mask: mask(settings),
         agent_uid: plan.agent.uid,
+        logs: Logs::default(),
     }
 }
 

@@ -6,14 +6,14 @@ use std::path::Path;
 use casque_format::control::Request;
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, SettingsAction, Word};
+use crate::cli::{Cli, Service, SettingsAction, Word};
 use crate::env::Environment;
 use crate::error::Error;
 use crate::prepare::{prepare, read_plan};
 use crate::root::Root;
 use crate::serve::serve;
 use crate::ui;
-use crate::words::{health, logs, program, run_line, service, settings, status};
+use crate::words::{events, exec_as, health, logs, program, run_line, service, settings, status};
 
 /// What sysexits(3) calls a usage error.
 const USAGE: u8 = 64;
@@ -48,10 +48,17 @@ fn carry_out(cli: Cli, environment: &Environment) -> Result<String, Error> {
         Word::Status { json: false } => status::table(&root, &read_plan(&root)?),
         Word::Status { json: true } => status::json(&root, &read_plan(&root)?),
         Word::Health => health::run(&root),
-        Word::Logs { service, lines } => logs::run(&root, service, lines),
-        Word::Restart(of) => service::run(&root, &Request::Restart { service: of.service }),
-        Word::Stop(of) => service::run(&root, &Request::Stop { service: of.service }),
-        Word::Start(of) => service::run(&root, &Request::Start { service: of.service }),
+        Word::Logs { service, lines, follow: true, json } => {
+            logs::follow(&root, service, lines, json).map(|()| String::new())
+        }
+        Word::Logs { service, lines, follow: false, json } => logs::run(&root, service, lines, json),
+        Word::Events { json } => events::run(&root, json).map(|()| String::new()),
+        Word::ExecAs { service, command } => {
+            Err(exec_as::run(&root, &service, &command, environment.get("TERM")))
+        }
+        Word::Restart(of) => command(&root, |service| Request::Restart { service }, of),
+        Word::Stop(of) => command(&root, |service| Request::Stop { service }, of),
+        Word::Start(of) => command(&root, |service| Request::Start { service }, of),
         Word::Settings { json, action } => {
             let plan = read_plan(&root)?;
             match action {
@@ -68,6 +75,10 @@ fn carry_out(cli: Cli, environment: &Environment) -> Result<String, Error> {
         Word::Serve => serve(&root, environment).map(|()| String::new()),
         Word::Program(words) => Err(program::run(&words, commands())),
     }
+}
+
+fn command(root: &Root, request: fn(String) -> Request, of: Service) -> Result<String, Error> {
+    service::run(root, &request(of.service.clone()), &of.service, of.json)
 }
 
 /// Returns the words a customer may type.

@@ -8,6 +8,12 @@ pub fn print(text: &str) {
     let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Writes `text` to stdout at once; says whether anybody reads on.
+pub fn stream(text: &str) -> bool {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+}
+
 /// Writes `error: ` and one line to stderr.
 pub fn error(line: &str) {
     say("error", line);

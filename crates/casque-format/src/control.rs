@@ -36,6 +36,17 @@ pub enum Request {
         /// How many lines at most.
         lines: u32,
     },
+    /// Answered with the newest captured lines as [`Request::Logs`] is, and then with each that comes, until the peer hangs
+    /// up. Whoever reads too slowly gets a [`Reply::Error`] at the end.
+    Follow {
+        /// Which; none means all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// How many lines at most at the beginning.
+        lines: u32,
+    },
+    /// Answered with a [`Reply::Event`] about the container now, and then with one for each change, until the peer hangs up.
+    Events,
 }
 
 /// A reply, one line.
@@ -54,11 +65,29 @@ pub enum Reply {
         /// Those lines.
         lines: Vec<String>,
     },
+    /// Something has changed.
+    Event {
+        /// What.
+        event: Event,
+    },
     /// The command was not carried out.
     Error {
         /// Why, for people.
         message: String,
     },
+}
+
+/// A change of state, of the container or of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in UTC, as RFC 3339 with milliseconds.
+    pub time: String,
+    /// The new state of all services together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Overall>,
+    /// The new state of one service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceStatus>,
 }
 
 /// The state of everything at one moment.
@@ -110,6 +139,22 @@ pub struct ServiceStatus {
     /// What an operator should know, such as why it cannot start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// How often it was killed because the container had no memory left.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub oom_kills: u32,
+    /// Lines of it that nobody read from standard output in time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped_lines: u64,
+    /// Lines of it that its log file did not take.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unfiled_lines: u64,
+    /// Why its log file takes none now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_problem: Option<String>,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// The state of one service.

@@ -26,6 +26,52 @@ pub struct RunPlan {
     pub mask: Vec<String>,
     /// The agent's uid: beside root and PID 1's own user it may ask for the status.
     pub agent_uid: u32,
+    /// What becomes of what services write.
+    #[serde(default)]
+    pub logs: Logs,
+}
+
+/// What becomes of what services write.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logs {
+    /// What a line on standard output looks like.
+    #[serde(default)]
+    pub format: LogFormat,
+    /// Where each service has a file of its own; none means no files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// What the files of one service may take.
+    #[serde(default)]
+    pub limit: LogLimit,
+    /// The same for single services.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, LogLimit>,
+}
+
+/// What a line on standard output looks like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// `web | the line`.
+    #[default]
+    Text,
+    /// `{"time":"...","service":"web","line":"the line"}`.
+    Json,
+}
+
+/// What the files of one service may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLimit {
+    /// Bytes of one file before the next is begun.
+    pub size: u64,
+    /// How many files are kept, the current one included.
+    pub files: u32,
+}
+
+impl Default for LogLimit {
+    fn default() -> Self {
+        Self { size: 10 << 20, files: 5 }
+    }
 }
 
 /// One service.

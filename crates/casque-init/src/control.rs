@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use casque_format::control::{Reply, Request, Snapshot};
+use casque_format::control::{Event, Reply, Request, Snapshot};
 
 use crate::net;
 use crate::sys;
@@ -20,6 +20,11 @@ const LONGEST_REQUEST: usize = 64 * 1024;
 const MOST_CLIENTS: usize = 64;
 /// How long a client may leave an answer unread.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may take to ask something.
+const LONGEST_QUESTION: Duration = Duration::from_secs(10);
+/// What waits for one that follows lines or events before it is sent away, and how long it has to read that.
+const MOST_BEHIND: usize = 1 << 20;
+const FAREWELL: Duration = Duration::from_secs(60);
 /// Requests that wait their turn on one connection.
 const MOST_QUEUED: usize = 16;
 
@@ -43,8 +48,22 @@ struct Client {
     until: Option<Duration>,
     /// A request is being carried out.
     busy: bool,
-    /// Wants a snapshot after each change; the last it got.
-    watch: Option<Option<u64>>,
+    wants: Wants,
+    /// Has had its last word.
+    leaving: bool,
+}
+
+/// What a client gets without asking again.
+#[derive(Debug, PartialEq, Eq)]
+enum Wants {
+    /// Nothing.
+    Nothing,
+    /// A snapshot after each change; the revision of the last it got.
+    Snapshots(Option<u64>),
+    /// The lines of one label, or of all.
+    Lines(Option<String>),
+    /// Changes of state.
+    Events,
 }
 
 /// Who may ask.
@@ -79,10 +98,19 @@ impl Control {
             }
             result => result?,
         };
-        // Anybody may connect; each request is judged by who asks.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+        // Each request is judged by who asks, too.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, path: path.to_owned(), clients: BTreeMap::new(), next_client: 0 })
+    }
+
+    /// Lets a group connect: that of the agent, when it has a user of its own.
+    pub(crate) fn admit(&self, gid: u32) {
+        let given = std::os::unix::fs::chown(&self.path, None, Some(gid));
+        // Without the right to give it away, everybody may connect, and is judged by each request.
+        let mode = if given.is_ok() { 0o660 } else { 0o666 };
+        // The status page says so when it cannot ask; there is nobody else to tell.
+        let _ = fs::set_permissions(&self.path, fs::Permissions::from_mode(mode));
     }
 
     /// Returns the listening descriptor, to poll for connections.
@@ -96,11 +124,18 @@ impl Control {
     }
 
     /// Takes everybody who knocks.
-    pub(crate) fn accept(&mut self) {
+    pub(crate) fn accept(&mut self, now: Duration) {
         while let Ok((stream, _)) = self.listener.accept() {
             let Ok(uid) = net::peer_uid(&stream) else {
                 continue;
             };
+            if self.clients.len() >= MOST_CLIENTS {
+                // Who only holds the line makes room.
+                let idle = self.clients.iter().find(|(_, c)| !c.busy && c.wants == Wants::Nothing);
+                if let Some(id) = idle.map(|(&id, _)| id) {
+                    self.clients.remove(&id);
+                }
+            }
             if stream.set_nonblocking(true).is_err() || self.clients.len() >= MOST_CLIENTS {
                 // Hanging up is the one answer that cannot block.
                 continue;
@@ -114,9 +149,10 @@ impl Control {
                     received: Vec::new(),
                     queued: VecDeque::new(),
                     answer: Vec::new(),
-                    until: None,
+                    until: Some(now + LONGEST_QUESTION),
                     busy: false,
-                    watch: None,
+                    wants: Wants::Nothing,
+                    leaving: false,
                 },
             );
         }
@@ -162,6 +198,7 @@ impl Control {
             let problem = match serde_json::from_slice::<Request>(&line) {
                 Ok(request) if rights.allow(client.uid, &request) => {
                     client.busy = true;
+                    client.until = None;
                     return Some(request);
                 }
                 Ok(_) => {
@@ -185,8 +222,69 @@ impl Control {
 
     /// Makes a client one that gets a snapshot after each change.
     pub(crate) fn watch(&mut self, id: u64) {
+        self.subscribe(id, Wants::Snapshots(None));
+    }
+
+    /// Makes a client one that gets the lines of one label, or of all.
+    pub(crate) fn follow(&mut self, id: u64, label: Option<String>) {
+        self.subscribe(id, Wants::Lines(label));
+    }
+
+    /// Makes a client one that gets changes of state.
+    pub(crate) fn tell_events(&mut self, id: u64) {
+        self.subscribe(id, Wants::Events);
+    }
+
+    fn subscribe(&mut self, id: u64, wants: Wants) {
         if let Some(client) = self.clients.get_mut(&id) {
-            client.watch = Some(None);
+            client.busy = true;
+            client.until = None;
+            client.wants = wants;
+        }
+    }
+
+    /// Says whether somebody follows lines.
+    pub(crate) fn has_followers(&self) -> bool {
+        self.clients.values().any(|client| matches!(client.wants, Wants::Lines(_)))
+    }
+
+    /// Says whether somebody wants changes of state.
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.clients.values().any(|client| client.wants == Wants::Events)
+    }
+
+    /// Sends new lines of one label to those that follow them.
+    pub(crate) fn send_lines(&mut self, label: &str, lines: &[String], now: Duration) {
+        let wanted = |wants: &Wants| match wants {
+            Wants::Lines(Some(wanted)) => wanted == label,
+            Wants::Lines(None) => true,
+            _ => false,
+        };
+        self.send(wanted, now, || Reply::Logs { lines: lines.to_vec() });
+    }
+
+    /// Sends a change of state to those that want them.
+    pub(crate) fn send_event(&mut self, event: &Event, now: Duration) {
+        self.send(|wants| *wants == Wants::Events, now, || Reply::Event { event: event.clone() });
+    }
+
+    fn send(&mut self, wanted: impl Fn(&Wants) -> bool, now: Duration, reply: impl Fn() -> Reply) {
+        let to: Vec<u64> =
+            self.clients.iter().filter(|(_, client)| wanted(&client.wants)).map(|(&id, _)| id).collect();
+        for id in to {
+            if let Some(client) = self.clients.get_mut(&id) {
+                if client.answer.len() > MOST_BEHIND {
+                    client.wants = Wants::Nothing;
+                    client.leaving = true;
+                    let message = "this end read too slowly and is left behind; ask again".to_owned();
+                    client.queue(&Reply::Error { message }, now);
+                    client.until = Some(now + FAREWELL);
+                } else {
+                    client.queue(&reply(), now);
+                    client.until = None;
+                }
+            }
+            self.write(id, now);
         }
     }
 
@@ -200,12 +298,13 @@ impl Control {
     /// thus misses what was in between, and never the newest.
     pub(crate) fn publish(&mut self, revision: u64, now: Duration, mut snapshot: impl FnMut() -> Snapshot) {
         let due = |client: &Client| {
-            client.answer.is_empty() && client.watch.is_some_and(|last| last != Some(revision))
+            client.answer.is_empty()
+                && matches!(client.wants, Wants::Snapshots(last) if last != Some(revision))
         };
         let ready: Vec<u64> = self.clients.iter().filter(|(_, c)| due(c)).map(|(&id, _)| id).collect();
         for id in ready {
             if let Some(client) = self.clients.get_mut(&id) {
-                client.watch = Some(Some(revision));
+                client.wants = Wants::Snapshots(Some(revision));
                 client.queue(&Reply::Status { snapshot: snapshot() }, now);
             }
             self.write(id, now);
@@ -221,7 +320,9 @@ impl Control {
             match client.stream.write(&client.answer) {
                 Ok(written) => {
                     client.answer.drain(..written);
-                    client.until = Some(now + PATIENCE);
+                    if !client.leaving && client.until.is_some() {
+                        client.until = Some(now + PATIENCE);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -231,7 +332,12 @@ impl Control {
                 }
             }
         }
-        client.until = None;
+        if client.leaving {
+            self.clients.remove(&id);
+        } else {
+            // A client that keeps the line without a word may do so for a while.
+            client.until = (!client.busy).then_some(now + LONGEST_QUESTION);
+        }
     }
 
     /// Hangs up on clients that do not read their answers.
@@ -291,6 +397,8 @@ mod tests {
             assert!(rights.allow(owner, &stop) && rights.allow(owner, &Request::Status));
         }
         assert!(rights.allow(900, &Request::Status) && rights.allow(900, &Request::Watch));
+        let follow = Request::Follow { service: None, lines: 1 };
+        assert!(!rights.allow(900, &follow) && !rights.allow(900, &Request::Events));
         assert!(!rights.allow(900, &stop) && !rights.allow(900, &logs));
         assert!(!rights.allow(901, &Request::Status));
     }
@@ -304,7 +412,7 @@ mod tests {
         let control = Control::open(&path).unwrap();
         let error = open_or_explain(&path).unwrap_err();
         assert!(error.contains("Address already in use"), "{error}");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(control);
         assert!(!path.exists());
     }

@@ -19,6 +19,10 @@ pub(crate) enum Exit {
     Code(i32),
     /// Killed by this signal.
     Signal(i32),
+    /// Killed by the kernel, for the container had no memory left.
+    OutOfMemory,
+    /// With 0 and soon, while these processes that it started went on: it is no longer in the foreground.
+    Background(Vec<String>),
     /// Its program never ran.
     NotStarted(StartError),
 }
@@ -40,6 +44,8 @@ impl Exit {
         match self {
             Self::Code(code) => *code,
             Self::Signal(number) => 128 + number,
+            Self::OutOfMemory => 128 + libc::SIGKILL,
+            Self::Background(_) => 0,
             Self::NotStarted(error) => error.code,
         }
     }
@@ -50,6 +56,13 @@ impl fmt::Display for Exit {
         match self {
             Self::Code(code) => write!(f, "exited with {code}"),
             Self::Signal(number) => write!(f, "killed by {}", signal::name(*number)),
+            Self::OutOfMemory => f.write_str("killed by SIGKILL, out of memory"),
+            Self::Background(left) => write!(
+                f,
+                "exited with 0 and left {} running in the background; run it in the foreground, where it can \
+                 be watched",
+                left.join(", ")
+            ),
             Self::NotStarted(error) => write!(f, "could not start: {}", error.text),
         }
     }
@@ -75,6 +88,15 @@ impl Cause {
         match self {
             Self::Exit(exit) => exit.code().max(1),
             Self::StartTimeout { .. } => START_TIMEOUT,
+        }
+    }
+
+    /// Says whether another start would end the same way.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        match self {
+            Self::Exit(Exit::NotStarted(error)) => error.permanent,
+            Self::Exit(Exit::Background(_)) => true,
+            Self::Exit(_) | Self::StartTimeout { .. } => false,
         }
     }
 }
@@ -117,6 +139,8 @@ mod tests {
         assert_eq!(Cause::Exit(Exit::Code(0)).code(), 1);
         assert_eq!(Cause::Exit(Exit::Code(3)).code(), 3);
         assert_eq!(Cause::Exit(Exit::Signal(9)).code(), 137);
+        assert_eq!(Cause::Exit(Exit::OutOfMemory).code(), 137);
+        assert_eq!(Cause::Exit(Exit::Background(Vec::new())).code(), 1);
         assert_eq!(Cause::StartTimeout { limit: Duration::ZERO, probe: None }.code(), 101);
     }
 
@@ -128,6 +152,7 @@ mod tests {
         };
         assert_eq!(cause.to_string(), "not ready within 2.5 s (connection refused)");
         assert_eq!(Cause::Exit(Exit::Signal(9)).to_string(), "killed by SIGKILL");
+        assert_eq!(Cause::Exit(Exit::OutOfMemory).to_string(), "killed by SIGKILL, out of memory");
         assert_eq!(Span(Duration::from_millis(500)).to_string(), "500 ms");
         assert_eq!(Span(Duration::from_secs(30)).to_string(), "30 s");
     }

@@ -10,6 +10,7 @@ mod engine;
 mod exit;
 mod log;
 mod net;
+mod oom;
 mod plan;
 mod process_table;
 mod ready;

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use casque_format::image::Product;
 use casque_format::paths;
-use casque_format::run::{self, Kind, Restart, RestartPolicy, RunPlan, Service, Sockets, Stop};
+use casque_format::run::{self, Kind, Logs, Restart, RestartPolicy, RunPlan, Service, Sockets, Stop};
 
 use crate::ready::Check;
 use crate::signal;
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) mask: Vec<String>,
     /// Beside root and ourselves this user may ask for the status.
     pub(crate) agent_uid: Option<u32>,
+    /// What becomes of what services write.
+    pub(crate) logs: Logs,
 }
 
 /// One service of a [`Plan`].
@@ -133,6 +135,7 @@ impl Plan {
             stop_budget_ms: 5_000,
             mask: Vec::new(),
             agent_uid: 0,
+            logs: Logs::default(),
         })?;
         Ok(Self { agent_uid: None, ..plan })
     }
@@ -162,6 +165,7 @@ impl Plan {
             stop_budget: Duration::from_millis(plan.stop_budget_ms),
             mask: plan.mask,
             agent_uid: Some(plan.agent_uid),
+            logs: plan.logs,
         })
     }
 }

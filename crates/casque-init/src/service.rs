@@ -335,7 +335,7 @@ impl Service {
     fn fail(&mut self, now: Duration, cause: Cause, ready_for: Option<Duration>, actions: &mut Vec<Action>) {
         let policy = self.plan.spec.restart.policy;
         let well = cause == Cause::Exit(Exit::Code(0));
-        let hopeless = matches!(&cause, Cause::Exit(Exit::NotStarted(error)) if error.permanent);
+        let hopeless = cause.is_hopeless();
         if well && policy != RestartPolicy::Always {
             self.log(format!("{cause}"), actions);
             self.enter(now, State::Stopped);

@@ -71,6 +71,8 @@ pub(crate) enum Action {
     KillStrays,
     /// Write a line to the log.
     Log(String),
+    /// Repeat a service's last lines in the log.
+    Quote(usize),
     /// Answer a request.
     Answer {
         /// Whose.
@@ -113,6 +115,8 @@ struct Ending {
     code: i32,
     /// The last line of the log; none when the stop was asked for.
     why: Option<String>,
+    /// The service that failed.
+    failed: Option<usize>,
     budget: Budget,
 }
 
@@ -185,6 +189,11 @@ impl Supervisor {
         self.services.iter().all(Service::is_ready)
     }
 
+    /// Says whether the container is on its way to its end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        !matches!(self.phase, Phase::Running)
+    }
+
     /// Counts the changes that a watcher should see.
     pub(crate) fn revision(&self) -> u64 {
         self.phases + self.services.iter().map(Service::revision).sum::<u64>()
@@ -228,13 +237,16 @@ impl Supervisor {
     }
 
     fn stop_if_critical_failed(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let failed = self.services.iter().find_map(|service| match service.state() {
-            State::Failed(cause) if service.plan().spec.critical => Some((service, cause)),
+        let failed = self.services.iter().enumerate().find_map(|(id, service)| match service.state() {
+            State::Failed(cause) if service.plan().spec.critical => Some((id, service, cause)),
             _ => None,
         });
-        if let Some((service, cause)) = failed {
+        if let Some((id, service, cause)) = failed {
             let why = format!("service `{}` failed: {cause}", service.plan().name);
             self.begin_stop(now, cause.code(), Some(why), actions);
+            if let Phase::Stopping(ending) = &mut self.phase {
+                ending.failed = Some(id);
+            }
         }
     }
 
@@ -280,7 +292,7 @@ impl Supervisor {
                 service.stop(now, budget.kill_at(id), Then::Stay, actions);
             }
         }
-        self.phase = Phase::Stopping(Ending { code, why, budget });
+        self.phase = Phase::Stopping(Ending { code, why, failed: None, budget });
         self.phases += 1;
     }
 
@@ -359,6 +371,7 @@ impl Supervisor {
     fn exit(&mut self, ending: &Ending, actions: &mut Vec<Action>) {
         self.phase = Phase::Over;
         self.phases += 1;
+        actions.extend(ending.failed.map(Action::Quote));
         actions.push(Action::Log(match &ending.why {
             Some(why) => format!("stopped with {}: {why}", ending.code),
             None => "stopped".to_owned(),

@@ -8,7 +8,7 @@ use std::{mem, ptr};
 
 /// What PID 1 reads through its signal descriptor. Everything here is blocked, so that nothing
 /// interrupts a system call and nothing is lost.
-const SIGNALS: [i32; 9] = [
+const SIGNALS: [i32; 10] = [
     libc::SIGCHLD,
     libc::SIGTERM,
     libc::SIGINT,
@@ -18,6 +18,8 @@ const SIGNALS: [i32; 9] = [
     libc::SIGUSR1,
     libc::SIGUSR2,
     libc::SIGWINCH,
+    // A write beyond a limit on the size of files then is an error like any other.
+    libc::SIGXFSZ,
 ];
 
 /// Turns a system call's -1 into an error.
@@ -34,6 +36,19 @@ pub(crate) fn clock() -> Duration {
         u64::try_from(time.tv_sec).unwrap_or_default(),
         u32::try_from(time.tv_nsec).unwrap_or_default(),
     )
+}
+
+/// Returns the time since 1970, for stamps alone; it may jump.
+pub(crate) fn wall_clock() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Writes to a socket what it takes at once.
+pub(crate) fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the buffer is valid for its length through the call.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 /// Blocks [`SIGNALS`] and returns a descriptor to read them from.
@@ -166,6 +181,20 @@ pub(crate) fn ended_child() -> Children {
             0 => Children::Busy,
             pid => Children::Ended(pid),
         }
+    }
+}
+
+/// Says whether a child that has ended, and is not reaped yet, ended with 0.
+pub(crate) fn ended_well(pid: i32) -> bool {
+    let id = libc::id_t::try_from(pid).unwrap_or_default();
+    // SAFETY: siginfo_t is plain data, for which zeros are valid; waitid fills it.
+    unsafe {
+        let mut info: libc::siginfo_t = mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, id, &mut info, flags) == 0
+            && info.si_pid() == pid
+            && info.si_code == libc::CLD_EXITED
+            && info.si_status() == 0
     }
 }
 

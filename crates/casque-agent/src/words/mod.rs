@@ -1,5 +1,7 @@
 //! What the customer types after `docker exec NAME`, one file per word.
 
+pub mod events;
+pub mod exec_as;
 pub mod health;
 pub mod logs;
 pub mod program;

@@ -51,16 +51,32 @@ pub(super) fn snapshot(root: &Root) -> Result<Snapshot, Error> {
 }
 
 fn row(service: &ServiceStatus) -> [String; 6] {
-    let note = [service.message.as_deref(), service.last_exit.as_deref()];
-    let note: Vec<&str> = note.into_iter().flatten().collect();
     [
         service.name.clone(),
         state(service.state).to_owned(),
         ui::duration(service.since_ms),
         service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
         service.restarts.to_string(),
-        note.join("; "),
+        notes(service),
     ]
+}
+
+/// Returns what an operator should know of a service.
+pub(super) fn notes(service: &ServiceStatus) -> String {
+    let mut notes: Vec<String> = Vec::new();
+    notes.extend(service.message.clone());
+    notes.extend(service.last_exit.clone());
+    if service.oom_kills > 0 {
+        notes.push(format!("killed for lack of memory: {}", service.oom_kills));
+    }
+    if service.dropped_lines > 0 {
+        notes.push(format!("lines that nobody read: {}", service.dropped_lines));
+    }
+    if service.unfiled_lines > 0 {
+        notes.push(format!("lines missing in its file: {}", service.unfiled_lines));
+    }
+    notes.extend(service.log_problem.as_ref().map(|why| format!("its log file cannot be written: {why}")));
+    notes.join("; ")
 }
 
 pub(super) fn overall(state: Overall) -> &'static str {

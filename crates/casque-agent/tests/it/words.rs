@@ -36,6 +36,10 @@ fn snapshot() -> Reply {
         since_ms: 61_000,
         last_exit: last_exit.map(str::to_owned),
         message: None,
+        oom_kills: 0,
+        dropped_lines: 0,
+        unfiled_lines: 0,
+        log_problem: None,
     };
     Reply::Status {
         snapshot: Snapshot {

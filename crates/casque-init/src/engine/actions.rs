@@ -9,20 +9,18 @@ use casque_format::run::Sockets;
 
 use super::{Engine, probes};
 use crate::exit::{Exit, StartError};
+use crate::log::PIPE_BYTES;
 use crate::process_table;
 use crate::ready::Check;
 use crate::spawn::Command;
 use crate::supervisor::{Action, Event};
 use crate::sys;
 
-/// What the pipe of a service may hold while PID 1 is busy with others.
-const PIPE_BYTES: i32 = 256 * 1024;
-
 impl Engine {
     pub(super) fn perform(&mut self, action: Action, now: Duration) {
         match action {
             Action::Spawn(id) => {
-                if let Err(error) = self.spawn(id) {
+                if let Err(error) = self.spawn(id, now) {
                     self.events.push_back(Event::Exited(id, Exit::NotStarted(error)));
                 }
             }
@@ -45,6 +43,10 @@ impl Engine {
                 self.reap();
             }
             Action::Log(text) => self.log.say(&text),
+            Action::Quote(id) => {
+                let name = self.name(id).to_owned();
+                self.log.quote(&name);
+            }
             Action::Answer { client, result } => {
                 let reply = match result {
                     Ok(()) => Reply::Done,
@@ -58,7 +60,7 @@ impl Engine {
         }
     }
 
-    fn spawn(&mut self, id: usize) -> Result<(), StartError> {
+    fn spawn(&mut self, id: usize, now: Duration) -> Result<(), StartError> {
         let plan = self.supervisor.services()[id].plan();
         let command = Command::service(&plan.spec, self.own_uid == 0, self.sockets.len());
         let inherits = plan.spec.sockets != Sockets::None;
@@ -72,7 +74,7 @@ impl Engine {
         command.give(&write);
         let child = command.start(&self.null, &write, sockets)?;
         let stream = self.log.open(&plan.name, read);
-        self.children.add(id, child, command, stream);
+        self.children.add(id, child, command, stream, now);
         Ok(())
     }
 

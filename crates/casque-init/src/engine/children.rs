@@ -5,14 +5,22 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use crate::exit::{Exit, StartError};
-use crate::process_table;
-use crate::spawn::{Child, Command, Report, read_report};
+use crate::oom::Oom;
+use crate::process_table::{self, Process};
+use crate::spawn::{Child, Command, Mark, Report, read_report};
 use crate::sys;
 
 /// How long a replacement waits for what its predecessor left behind.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// When to look again if nobody told us that it is gone: a process whose parent is not us.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A main process that ends well within this time and leaves others running has put itself into the background.
+const LONGEST_LAUNCH: Duration = Duration::from_secs(60);
+/// How long others may take to end after it.
+const DOUBT: Duration = Duration::from_millis(100);
+/// So many of them are named.
+const MOST_TITLES: usize = 3;
 
 /// The main processes, at most one for each service.
 #[derive(Debug, Default)]
@@ -29,15 +37,31 @@ struct Main {
     failure: Option<StartError>,
     command: Command,
     stream: u64,
+    mark: Mark,
+    began: Duration,
+    /// It was told to end: what it does then says nothing about what it is.
+    told: bool,
+    /// We have killed it ourselves.
+    killed: bool,
 }
 
-/// A main process is gone; others of its session are not.
+/// A main process is gone; others of its service may not be.
 #[derive(Debug)]
 struct Leaving {
-    session: i32,
+    belongings: Belongings,
+    /// Until then others may end by themselves; if not, it has put itself into the background.
+    doubt_until: Option<Duration>,
     exit: Exit,
     look_again: Duration,
     give_up: Duration,
+}
+
+/// How to find what belongs to a service.
+#[derive(Debug, Clone, Copy)]
+struct Belongings {
+    session: i32,
+    /// None: whoever left the session is let go.
+    mark: Option<Mark>,
 }
 
 /// A main process was reaped.
@@ -49,13 +73,25 @@ pub(super) struct Ended {
     pub(super) stream: u64,
     /// Its program ran, and nobody knew yet.
     pub(super) just_ran: bool,
+    /// The kernel killed it for lack of memory.
+    pub(super) out_of_memory: bool,
 }
 
 impl Children {
     /// Takes a process that was started.
-    pub(super) fn add(&mut self, id: usize, child: Child, command: Command, stream: u64) {
-        let Child { pid, status } = child;
-        let main = Main { pid, status: Some(status), failure: None, command, stream };
+    pub(super) fn add(&mut self, id: usize, child: Child, command: Command, stream: u64, now: Duration) {
+        let Child { pid, status, mark } = child;
+        let main = Main {
+            pid,
+            status: Some(status),
+            failure: None,
+            command,
+            stream,
+            mark,
+            began: now,
+            told: false,
+            killed: false,
+        };
         self.running.insert(id, main);
     }
 
@@ -76,30 +112,35 @@ impl Children {
     }
 
     /// Sends a signal to a main process.
-    pub(super) fn signal(&self, id: usize, signal: i32) {
-        if let Some(main) = self.running.get(&id) {
+    pub(super) fn signal(&mut self, id: usize, signal: i32) {
+        if let Some(main) = self.running.get_mut(&id) {
+            main.told = true;
             signal_and_wake(main.pid, signal);
         }
     }
 
     /// Sends a signal to the process group that a main process leads.
-    pub(super) fn signal_group(&self, id: usize, signal: i32) {
-        if let Some(main) = self.running.get(&id) {
+    pub(super) fn signal_group(&mut self, id: usize, signal: i32) {
+        if let Some(main) = self.running.get_mut(&id) {
+            main.told = true;
             signal_and_wake(-main.pid, signal);
         }
     }
 
     /// Kills everything that belongs to a service.
-    pub(super) fn kill(&self, id: usize) {
-        if let Some(main) = self.running.get(&id) {
+    pub(super) fn kill(&mut self, id: usize) {
+        if let Some(main) = self.running.get_mut(&id) {
+            main.killed = true;
             sys::kill(main.pid, libc::SIGKILL);
-            kill_session(main.pid);
-        } else if let Some(leaving) = self.leaving.get(&id) {
-            kill_session(leaving.session);
+            Belongings { session: main.pid, mark: Some(main.mark) }.kill();
+        } else if let Some(leaving) = self.leaving.get_mut(&id) {
+            leaving.doubt_until = None;
+            leaving.belongings.kill();
         }
     }
 
-    /// Handles the end of a child that is not reaped yet, if it is a main process.
+    /// Handles the end of a child that is not reaped yet, if it is a main process. `stopping`: the whole container
+    /// stops, so that whoever left its session will be asked to end like every stray.
     ///
     /// While it is a zombie its number cannot be given to anybody else, so this is the moment to
     /// kill what it leaves behind.
@@ -107,21 +148,36 @@ impl Children {
         &mut self,
         pid: i32,
         now: Duration,
+        stopping: bool,
+        oom: &mut Oom,
         reap: impl FnOnce() -> sys::Status,
     ) -> Option<Ended> {
         let id = self.running.iter().find_map(|(&id, main)| (main.pid == pid).then_some(id))?;
-        kill_session(pid);
+        let well = sys::ended_well(pid);
+        let main = self.running.get(&id)?;
+        let soon = now.saturating_sub(main.began) < LONGEST_LAUNCH;
+        let in_doubt = well && soon && main.command.stays() && !main.told && !stopping;
+        // What a one-shot has started and given a session of its own is what it was for.
+        let lets_go = stopping || (well && !main.command.stays());
+        let belongings = Belongings { session: pid, mark: (!lets_go).then_some(main.mark) };
+        if !in_doubt {
+            belongings.kill();
+        }
         let status = reap();
         let mut main = self.running.remove(&id)?;
         let just_ran = main.read_status();
+        let out_of_memory = status == sys::Status::Signal(libc::SIGKILL) && !main.killed && oom.happened();
         let exit = match (main.failure.take(), status) {
             (Some(error), _) => Exit::NotStarted(error),
             (None, sys::Status::Code(code)) => Exit::Code(code),
+            (None, sys::Status::Signal(_)) if out_of_memory => Exit::OutOfMemory,
             (None, sys::Status::Signal(number)) => Exit::Signal(number),
         };
-        let leaving = Leaving { session: pid, exit, look_again: now, give_up: now + PATIENCE };
+        let doubt_until = in_doubt.then_some(now + DOUBT);
+        let leaving =
+            Leaving { belongings, doubt_until, exit, look_again: now, give_up: now + DOUBT + PATIENCE };
         self.leaving.insert(id, leaving);
-        Some(Ended { id, stream: main.stream, just_ran })
+        Some(Ended { id, stream: main.stream, just_ran, out_of_memory })
     }
 
     /// Returns the services whose leftovers are gone, or would not go.
@@ -131,7 +187,19 @@ impl Children {
             if !reaped && leaving.look_again > now {
                 return true;
             }
-            let left = kill_session(leaving.session);
+            if let Some(until) = leaving.doubt_until {
+                let left = leaving.belongings.processes();
+                if !left.is_empty() && now < until {
+                    leaving.look_again = until;
+                    return true;
+                }
+                leaving.doubt_until = None;
+                if !left.is_empty() {
+                    let titles = left.iter().take(MOST_TITLES).map(Process::title);
+                    leaving.exit = Exit::Background(titles.collect());
+                }
+            }
+            let left = leaving.belongings.kill();
             if !left.is_empty() && leaving.give_up > now {
                 leaving.look_again = now + LOOK_AGAIN;
                 return true;
@@ -168,7 +236,6 @@ impl Main {
     }
 }
 
-/// Kills a session and returns who was left of it. The group goes first: that works without /proc.
 fn signal_and_wake(target: i32, signal: i32) {
     sys::kill(target, signal);
     if signal != libc::SIGKILL {
@@ -177,11 +244,21 @@ fn signal_and_wake(target: i32, signal: i32) {
     }
 }
 
-fn kill_session(session: i32) -> Vec<i32> {
-    sys::kill(-session, libc::SIGKILL);
-    let left = process_table::session(session);
-    for &pid in &left {
-        sys::kill(pid, libc::SIGKILL);
+impl Belongings {
+    fn processes(self) -> Vec<Process> {
+        match self.mark {
+            Some(mark) => process_table::service(self.session, mark),
+            None => process_table::session(self.session),
+        }
     }
-    left
+
+    /// Kills them and returns who was left. The group goes first: that works without /proc.
+    fn kill(self) -> Vec<i32> {
+        sys::kill(-self.session, libc::SIGKILL);
+        let left: Vec<i32> = self.processes().iter().map(|process| process.pid).collect();
+        for &pid in &left {
+            sys::kill(pid, libc::SIGKILL);
+        }
+        left
+    }
 }

@@ -6,25 +6,30 @@ mod actions;
 mod children;
 mod probes;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
-use casque_format::control::{Reply, Request as Asked};
+use casque_format::control::{self, Reply, Request as Asked, ServiceStatus, Snapshot};
+use casque_format::run::Sockets;
 
 use self::children::Children;
 use self::probes::Probes;
 use crate::control::{Control, Rights};
-use crate::log::{Log, Mask, Output};
+use crate::log::{Log, Mask, Output, stamp};
 use crate::net::{self, ListenError};
+use crate::oom::Oom;
 use crate::plan::Plan;
 use crate::signal;
 use crate::stop::LAST_WORDS;
 use crate::supervisor::{Event, Request, Supervisor};
 use crate::sys;
+
+/// How much longer the last words may take while somebody reads them.
+const LONGEST_LAST_WORDS: Duration = Duration::from_millis(400);
 
 /// PID 1 at work.
 #[derive(Debug)]
@@ -42,6 +47,11 @@ pub(crate) struct Engine {
     revisions: u64,
     children: Children,
     probes: Probes,
+    oom: Oom,
+    /// What those who want changes of state know.
+    told: Option<Snapshot>,
+    /// How often each service was killed for lack of memory.
+    oom_kills: BTreeMap<usize, u32>,
     events: VecDeque<Event>,
     watches_strays: bool,
     kills_strays: bool,
@@ -77,6 +87,9 @@ impl Engine {
             revisions: 0,
             children: Children::default(),
             probes: Probes::default(),
+            oom: Oom::here(),
+            told: None,
+            oom_kills: BTreeMap::new(),
             events: VecDeque::new(),
             watches_strays: false,
             kills_strays: false,
@@ -97,8 +110,12 @@ impl Engine {
         self.revisions += self.supervisor.revision() + 1;
         self.agent_uid = plan.agent_uid;
         self.log.hide(Mask::new(&plan.mask));
-        for service in &plan.services {
-            self.log.know(&service.name);
+        self.log.arrange(&plan.logs, plan.services.iter().map(|service| service.name.as_str()));
+        self.oom_kills.clear();
+        let agent = plan.services.iter().find(|service| service.spec.sockets == Sockets::Agent);
+        let agent = agent.and_then(|service| service.spec.user.as_ref());
+        if let (Some(control), Some(user)) = (&self.control, agent.filter(|_| self.own_uid == 0)) {
+            control.admit(user.gid);
         }
         self.supervisor = Supervisor::new(plan);
         self.events.push_back(Event::Due);
@@ -137,12 +154,13 @@ impl Engine {
 
     /// Writes what is left of the log, for a short while.
     pub(crate) fn last_words(&mut self) {
-        let until = sys::clock() + LAST_WORDS;
+        let mut until = sys::clock() + LAST_WORDS;
+        let latest = until + LONGEST_LAST_WORDS;
         loop {
             let now = sys::clock();
             self.log.due(now.saturating_sub(self.began));
             if now >= until || !(self.log.output().is_waiting() || self.log.is_reading()) {
-                return;
+                return self.feed_followers(now.saturating_sub(self.began));
             }
             let streams: Vec<(u64, RawFd)> = self.log.descriptors().collect();
             let mut fds: Vec<libc::pollfd> =
@@ -160,7 +178,9 @@ impl Engine {
                 }
             }
             if fds.len() > streams.len() && fds[streams.len()].revents != 0 {
-                self.log.output().write();
+                self.log.write();
+                // Somebody reads: worth some more patience.
+                until = (sys::clock() + LAST_WORDS).min(latest);
             }
         }
     }
@@ -219,7 +239,7 @@ impl Engine {
         let now = self.now();
         match source {
             Source::Signals => self.take_signals(),
-            Source::Output => self.log.output().write(),
+            Source::Output => self.log.write(),
             Source::Stream(id) => self.log.read(id),
             Source::Status(id) => {
                 if self.children.read_status(id) {
@@ -233,7 +253,7 @@ impl Engine {
             }
             Source::Knock => {
                 if let Some(control) = &mut self.control {
-                    control.accept();
+                    control.accept(now);
                 }
             }
             Source::Client(id) => {
@@ -274,14 +294,46 @@ impl Engine {
             for action in self.supervisor.step(now, event) {
                 self.perform(action, now);
             }
+            self.tell_events(now);
         }
         let now = self.now();
+        self.feed_followers(now);
         let revision = self.revisions + self.supervisor.revision();
         if let Some(control) = &mut self.control {
             let pids = self.children.pids();
-            control.publish(revision, now, || self.supervisor.snapshot(now, &pids));
+            control.publish(revision, now, || {
+                snapshot(&self.supervisor, &self.log, &self.oom_kills, now, &pids)
+            });
         }
         self.code.map_or(Ok(()), Err)
+    }
+
+    /// Sends new lines to whoever follows them.
+    fn feed_followers(&mut self, now: Duration) {
+        let Some(control) = &mut self.control else {
+            return;
+        };
+        self.log.follow(control.has_followers());
+        for (label, block) in self.log.fresh() {
+            let text = String::from_utf8_lossy(&block);
+            let lines: Vec<String> = text.lines().map(|line| format!("{label} | {line}")).collect();
+            control.send_lines(&label, &lines, now);
+        }
+    }
+
+    /// Sends what has changed to whoever wants to know.
+    fn tell_events(&mut self, now: Duration) {
+        let Some(control) = self.control.as_mut().filter(|control| control.has_listeners()) else {
+            self.told = None;
+            return;
+        };
+        let pids = self.children.pids();
+        let new = snapshot(&self.supervisor, &self.log, &self.oom_kills, now, &pids);
+        if let Some(old) = self.told.replace(new.clone()) {
+            for event in changes(&old, &new, &stamp(sys::wall_clock())) {
+                control.send_event(&event, now);
+            }
+        }
     }
 
     fn take_signals(&mut self) {
@@ -317,7 +369,11 @@ impl Engine {
                     break;
                 }
             };
-            if let Some(ended) = self.children.ended(pid, now, || sys::reap(pid)) {
+            let (stopping, oom) = (self.supervisor.is_stopping(), &mut self.oom);
+            if let Some(ended) = self.children.ended(pid, now, stopping, oom, || sys::reap(pid)) {
+                if ended.out_of_memory {
+                    *self.oom_kills.entry(ended.id).or_default() += 1;
+                }
                 self.log.finish(ended.stream, now);
                 if ended.just_ran {
                     self.events.push_back(Event::Running(ended.id));
@@ -359,7 +415,7 @@ impl Engine {
                 let (request, service) = match request {
                     Asked::Status => {
                         let pids = self.children.pids();
-                        let snapshot = self.supervisor.snapshot(now, &pids);
+                        let snapshot = snapshot(&self.supervisor, &self.log, &self.oom_kills, now, &pids);
                         control.answer(client, &Reply::Status { snapshot }, now);
                         continue;
                     }
@@ -370,11 +426,30 @@ impl Engine {
                     Asked::Logs { service, lines } => {
                         let reply = match self.log.newest(service.as_deref(), lines) {
                             Some(lines) => Reply::Logs { lines },
-                            None => Reply::Error {
-                                message: format!("there is no service `{}`", service.unwrap_or_default()),
-                            },
+                            None => no_service(service),
                         };
                         control.answer(client, &reply, now);
+                        continue;
+                    }
+                    Asked::Follow { service, lines } => {
+                        match self.log.newest(service.as_deref(), lines) {
+                            Some(lines) => {
+                                control.answer(client, &Reply::Logs { lines }, now);
+                                control.follow(client, service);
+                                self.log.follow(true);
+                            }
+                            None => control.answer(client, &no_service(service), now),
+                        }
+                        continue;
+                    }
+                    Asked::Events => {
+                        let pids = self.children.pids();
+                        let told = snapshot(&self.supervisor, &self.log, &self.oom_kills, now, &pids);
+                        let (time, container) = (stamp(sys::wall_clock()), Some(told.state));
+                        let event = control::Event { time, container, service: None };
+                        control.answer(client, &Reply::Event { event }, now);
+                        control.tell_events(client);
+                        self.told.get_or_insert(told);
                         continue;
                     }
                     Asked::Restart { service } => (Request::Restart, service),
@@ -394,6 +469,45 @@ impl Engine {
     fn now(&self) -> Duration {
         sys::clock().saturating_sub(self.began)
     }
+}
+
+fn no_service(name: Option<String>) -> Reply {
+    Reply::Error { message: format!("there is no service `{}`", name.unwrap_or_default()) }
+}
+
+/// Returns what is different in `new`.
+fn changes(old: &Snapshot, new: &Snapshot, time: &str) -> Vec<control::Event> {
+    let event = |container, service| control::Event { time: time.to_owned(), container, service };
+    // Time alone is no change.
+    let facts = |service: &ServiceStatus| ServiceStatus { since_ms: 0, ..service.clone() };
+    let before: BTreeMap<&str, ServiceStatus> =
+        old.services.iter().map(|service| (service.name.as_str(), facts(service))).collect();
+    let services =
+        new.services.iter().filter(|service| before.get(service.name.as_str()) != Some(&facts(service)));
+    let mut all: Vec<control::Event> = services.map(|service| event(None, Some(service.clone()))).collect();
+    if old.state != new.state {
+        all.push(event(Some(new.state), None));
+    }
+    all
+}
+
+/// Returns the state of everything, what the supervisor does not know of included.
+fn snapshot(
+    supervisor: &Supervisor,
+    log: &Log,
+    oom_kills: &BTreeMap<usize, u32>,
+    now: Duration,
+    pids: &BTreeMap<usize, i32>,
+) -> Snapshot {
+    let mut snapshot = supervisor.snapshot(now, pids);
+    for (id, service) in snapshot.services.iter_mut().enumerate() {
+        let losses = log.losses(&service.name);
+        service.dropped_lines = losses.dropped;
+        service.unfiled_lines = losses.unfiled;
+        service.log_problem = losses.problem;
+        service.oom_kills = oom_kills.get(&id).copied().unwrap_or_default();
+    }
+    snapshot
 }
 
 fn interest(fd: RawFd, events: libc::c_short) -> libc::pollfd {

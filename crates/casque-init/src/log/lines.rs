@@ -1,9 +1,11 @@
-//! Bytes from a service's pipe become lines of bounded length.
+//! Bytes from a service's pipe become whole lines of bounded length.
+
+use memchr::{memchr, memrchr};
 
 /// The longest line that is kept; Docker splits there too.
 pub(crate) const LONGEST: usize = 16 * 1024;
 
-/// Collects one stream's bytes until a line is complete.
+/// What one stream has left over between reads.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     part: Vec<u8>,
@@ -11,50 +13,74 @@ pub(crate) struct Lines {
     skipping: bool,
 }
 
-/// A line, as it came.
+/// Some of a stream, as it came.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    /// Without its end. May be longer than [`LONGEST`], by the margin.
-    pub(crate) bytes: Vec<u8>,
-    /// There was more of it.
-    pub(crate) cut: bool,
+pub(crate) enum Piece<'a> {
+    /// Whole lines, each with its end, none longer than [`LONGEST`].
+    Lines(&'a [u8]),
+    /// The beginning of a single line that is longer, without its end.
+    Long(&'a [u8]),
 }
 
 impl Lines {
-    /// Takes bytes and gives each line that they complete.
+    /// Puts what was left over at the start of `buffer`, to be followed by what is read; returns its length.
+    pub(crate) fn lead(&self, buffer: &mut [u8]) -> usize {
+        buffer[..self.part.len()].copy_from_slice(&self.part);
+        self.part.len()
+    }
+
+    /// Takes `bytes`, which begin with what [`Self::lead`] gave, and gives the lines in them.
     ///
     /// `margin` bytes beyond the limit are kept, so that a secret across the limit is seen whole.
-    pub(crate) fn take(&mut self, mut bytes: &[u8], margin: usize, mut give: impl FnMut(Line)) {
-        while !bytes.is_empty() {
-            let end = bytes.iter().position(|&byte| byte == b'\n');
-            let (piece, rest) = match end {
-                Some(end) => (&bytes[..end], &bytes[end + 1..]),
-                None => (bytes, &[][..]),
+    pub(crate) fn take(&mut self, mut bytes: &[u8], margin: usize, mut give: impl FnMut(Piece<'_>)) {
+        self.part.clear();
+        if self.skipping {
+            let Some(end) = memchr(b'\n', bytes) else {
+                return;
             };
-            bytes = rest;
-            if !self.skipping {
-                let room = (LONGEST + margin).saturating_sub(self.part.len());
-                self.part.extend_from_slice(&piece[..piece.len().min(room)]);
-                if piece.len() > room {
-                    give(Line { bytes: std::mem::take(&mut self.part), cut: true });
-                    self.skipping = true;
-                }
-            }
-            if end.is_some() && !std::mem::take(&mut self.skipping) {
-                let mut bytes = std::mem::take(&mut self.part);
-                if bytes.last() == Some(&b'\r') {
-                    bytes.pop();
-                }
-                give(Line { bytes, cut: false });
-            }
+            self.skipping = false;
+            bytes = &bytes[end + 1..];
+        }
+        let (whole, part) = bytes.split_at(memrchr(b'\n', bytes).map_or(0, |end| end + 1));
+        split(whole, &mut give);
+        if part.len() > LONGEST + margin {
+            give(Piece::Long(&part[..LONGEST + margin]));
+            self.skipping = true;
+        } else {
+            self.part.extend_from_slice(part);
         }
     }
 
     /// Gives what has no end, when the stream is over.
-    pub(crate) fn finish(&mut self, give: impl FnOnce(Line)) {
-        if !self.part.is_empty() {
-            give(Line { bytes: std::mem::take(&mut self.part), cut: false });
+    pub(crate) fn finish(&mut self, give: impl FnOnce(Piece<'_>)) {
+        let mut part = std::mem::take(&mut self.part);
+        if part.len() > LONGEST {
+            give(Piece::Long(&part));
+        } else if !part.is_empty() {
+            part.push(b'\n');
+            give(Piece::Lines(&part));
         }
+    }
+}
+
+/// Separates lines that are too long from the others, looking at few of the bytes.
+fn split(whole: &[u8], give: &mut impl FnMut(Piece<'_>)) {
+    let (mut begin, mut at) = (0, 0);
+    while whole.len() - at > LONGEST + 1 {
+        if let Some(end) = memrchr(b'\n', &whole[at..=at + LONGEST]) {
+            at += end + 1;
+            continue;
+        }
+        if at > begin {
+            give(Piece::Lines(&whole[begin..at]));
+        }
+        let end = memchr(b'\n', &whole[at..]).map_or(whole.len() - 1, |end| at + end);
+        give(Piece::Long(&whole[at..end]));
+        at = end + 1;
+        begin = at;
+    }
+    if begin < whole.len() {
+        give(Piece::Lines(&whole[begin..]));
     }
 }
 
@@ -67,9 +93,18 @@ mod tests {
     fn lines(pieces: &[&[u8]]) -> Vec<(String, bool)> {
         let mut lines = Lines::default();
         let mut all = Vec::new();
-        let mut give = |line: Line| all.push((String::from_utf8(line.bytes).unwrap(), line.cut));
+        let mut give = |piece: Piece<'_>| match piece {
+            Piece::Long(line) => all.push((String::from_utf8(line[..LONGEST].to_vec()).unwrap(), true)),
+            Piece::Lines(block) => {
+                let block = std::str::from_utf8(block).unwrap().strip_suffix('\n').unwrap();
+                all.extend(block.split('\n').map(|line| (line.to_owned(), false)));
+            }
+        };
         for piece in pieces {
-            lines.take(piece, 0, &mut give);
+            let mut buffer = vec![0; 2 * LONGEST + piece.len()];
+            let lead = lines.lead(&mut buffer);
+            buffer[lead..lead + piece.len()].copy_from_slice(piece);
+            lines.take(&buffer[..lead + piece.len()], 0, &mut give);
         }
         lines.finish(&mut give);
         all
@@ -79,7 +114,7 @@ mod tests {
     fn lines_come_whole_however_they_were_read() {
         let whole = [("one".to_owned(), false), (String::new(), false), ("two".to_owned(), false)];
         assert_eq!(lines(&[b"one\n\ntwo"]), whole);
-        assert_eq!(lines(&[b"o", b"ne\r\n", b"\nt", b"wo\n"]), whole);
+        assert_eq!(lines(&[b"o", b"ne\n", b"\nt", b"wo\n"]), whole);
     }
 
     #[test]
@@ -89,12 +124,22 @@ mod tests {
             lines(&[long.as_bytes(), b"yy", b"zz", b"\nnext\n"]),
             [(long.clone(), true), ("next".to_owned(), false)]
         );
-        assert_eq!(lines(&[long.as_bytes(), b"\n"]), [(long, false)]);
+        assert_eq!(lines(&[long.as_bytes(), b"\n"]), [(long.clone(), false)]);
+        let among = format!("a\n{long}y\nb\n{long}\nc\n");
+        assert_eq!(
+            lines(&[among.as_bytes()]),
+            [("a", false), (&long, true), ("b", false), (&long, false), ("c", false)]
+                .map(|(line, cut)| (line.to_owned(), cut))
+        );
     }
 
     proptest! {
         #[test]
-        fn where_reads_end_does_not_matter(text in "[ab\n]{0,60}", cuts in proptest::collection::vec(any::<u8>(), 0..6)) {
+        fn where_reads_end_does_not_matter(
+            text in proptest::collection::vec(proptest::prelude::prop_oneof!["[ab\n]{0,20}", "a{16380,16390}"], 0..6),
+            cuts in proptest::collection::vec(any::<u16>(), 0..6),
+        ) {
+            let text = text.concat();
             let mut rest = text.as_bytes();
             let mut pieces = Vec::new();
             for cut in cuts {
@@ -104,6 +149,13 @@ mod tests {
             }
             pieces.push(rest);
             proptest::prop_assert_eq!(lines(&pieces), lines(&[text.as_bytes()]));
+            let expected: Vec<(String, bool)> = text
+                .strip_suffix('\n').unwrap_or(&text).split('\n')
+                .map(|line| (line[..line.len().min(LONGEST)].to_owned(), line.len() > LONGEST))
+                .collect();
+            if !text.is_empty() {
+                proptest::prop_assert_eq!(lines(&pieces), expected);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Secrets in log lines, and the forms they take there.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// What stands where a secret stood.
@@ -11,12 +12,19 @@ const SHORTEST: usize = 4;
 const SHORTEST_LINE: usize = 8;
 
 /// The values that must not be seen.
+///
+/// The search (Wu and Manber's) looks at two bytes and skips as many as no value can begin in; of text without secrets
+/// it sees only a part.
 #[derive(Debug, Default)]
 pub(crate) struct Mask {
     /// Longest first, so that a secret inside another does not leave half of it.
     forms: Vec<Vec<u8>>,
-    /// Whether a form begins with this byte.
-    first: Vec<bool>,
+    /// As many bytes of each form as all of them have.
+    common: usize,
+    /// How far two bytes are from the end of the common part of any form, at least.
+    skip: Vec<u8>,
+    /// The forms whose common part ends with these two bytes.
+    ending: BTreeMap<usize, Vec<usize>>,
     longest: usize,
 }
 
@@ -34,13 +42,23 @@ impl Mask {
                 }
             }
         }
-        let mut forms: Vec<Vec<u8>> = forms.into_iter().collect();
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        let mut first = vec![false; 256];
-        for form in &forms {
-            first[usize::from(form[0])] = true;
+        let mut forms: Vec<Vec<u8>> = forms.into_iter().filter(|form| !form.contains(&b'\n')).collect();
+        if forms.is_empty() {
+            return Self::default();
         }
-        Self { longest: forms.first().map_or(0, Vec::len), forms, first }
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        let common = forms.iter().map(Vec::len).min().unwrap_or(SHORTEST).min(usize::from(u8::MAX));
+        let far = u8::try_from(common - 1).unwrap_or(u8::MAX);
+        let mut skip = vec![far; 1 << 16];
+        let mut ending: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, form) in forms.iter().enumerate() {
+            for (distance, at) in (0_u8..).zip((0..=common - 2).rev()) {
+                let skip = &mut skip[pair(form, at)];
+                *skip = (*skip).min(distance);
+            }
+            ending.entry(pair(form, common - 2)).or_default().push(index);
+        }
+        Self { longest: forms[0].len(), forms, common, skip, ending }
     }
 
     /// Returns the length of the longest form.
@@ -48,32 +66,64 @@ impl Mask {
         self.longest
     }
 
-    /// Returns the line without secrets, up to `limit` bytes of it. A secret that begins before the
-    /// limit must be there as a whole.
-    pub(crate) fn apply(&self, line: &[u8], limit: usize) -> Vec<u8> {
-        if self.forms.is_empty() {
-            return line[..line.len().min(limit)].to_vec();
+    /// Returns the text without secrets.
+    pub(crate) fn apply<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut masked = Vec::new();
+        let mut done = 0;
+        while let Some((begin, end)) = self.find(text, done) {
+            masked.extend_from_slice(&text[done..begin]);
+            masked.extend_from_slice(MASKED);
+            done = end;
         }
-        let mut masked = Vec::with_capacity(line.len());
-        let mut rest = line;
-        while let Some(&byte) = rest.first()
-            && line.len() - rest.len() < limit
-        {
-            let form = self
-                .forms
-                .iter()
-                .filter(|_| self.first[usize::from(byte)])
-                .find(|form| rest.starts_with(form));
-            if let Some(form) = form {
-                masked.extend_from_slice(MASKED);
-                rest = &rest[form.len()..];
-            } else {
-                masked.push(byte);
-                rest = &rest[1..];
-            }
+        if done == 0 {
+            return Cow::Borrowed(text);
         }
-        masked
+        masked.extend_from_slice(&text[done..]);
+        Cow::Owned(masked)
     }
+
+    /// Returns up to `limit` bytes of a line without secrets. One that begins before the limit must be there as a
+    /// whole.
+    pub(crate) fn apply_up_to(&self, line: &[u8], limit: usize) -> Vec<u8> {
+        let mut end = line.len().min(limit);
+        let mut done = 0;
+        while let Some((begin, after)) = self.find(line, done)
+            && begin < limit
+        {
+            end = end.max(after);
+            done = after;
+        }
+        self.apply(&line[..end]).into_owned()
+    }
+
+    /// Returns the first place of a secret at or behind `from`; the longest, if several begin there.
+    fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        if self.forms.is_empty() {
+            return None;
+        }
+        let lead = self.common - 2;
+        let mut at = from + lead;
+        while at + 1 < text.len() {
+            let two = pair(text, at);
+            let skip = self.skip[two];
+            if skip > 0 {
+                at += usize::from(skip);
+                continue;
+            }
+            let begin = at - lead;
+            let ending = self.ending.get(&two).map_or(&[][..], Vec::as_slice);
+            let found = ending.iter().map(|&index| &self.forms[index]);
+            if let Some(form) = found.into_iter().find(|form| text[begin..].starts_with(form)) {
+                return Some((begin, begin + form.len()));
+            }
+            at += 1;
+        }
+        None
+    }
+}
+
+fn pair(text: &[u8], at: usize) -> usize {
+    usize::from(text[at]) << 8 | usize::from(text[at + 1])
 }
 
 /// Returns a value as it is, as JSON writes it (with and without escapes for all but ASCII), and
@@ -151,7 +201,7 @@ mod tests {
 
     fn masked(secrets: &[&str], line: &str) -> String {
         let secrets: Vec<String> = secrets.iter().map(|&secret| secret.to_owned()).collect();
-        String::from_utf8(Mask::new(&secrets).apply(line.as_bytes(), usize::MAX)).unwrap()
+        String::from_utf8(Mask::new(&secrets).apply(line.as_bytes()).into_owned()).unwrap()
     }
 
     #[test]
@@ -195,5 +245,27 @@ mod tests {
     fn each_line_of_a_long_secret_is_masked() {
         let key = "-----BEGIN KEY-----\nMIIEvQIBADAN\nabc\n-----END KEY-----\n";
         assert_eq!(masked(&[key], "MIIEvQIBADAN abc"), "*** abc");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_search_finds_what_a_plain_one_finds(
+            secrets in proptest::collection::vec("[ab]{4,7}", 0..4), text in "[abc]{0,60}",
+        ) {
+            let mut expected = String::new();
+            let mut rest = text.as_str();
+            while let Some(first) = rest.chars().next() {
+                let found = secrets.iter().filter(|secret| rest.starts_with(secret.as_str()));
+                if let Some(longest) = found.map(String::len).max() {
+                    expected.push_str("***");
+                    rest = &rest[longest..];
+                } else {
+                    expected.push(first);
+                    rest = &rest[1..];
+                }
+            }
+            let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+            proptest::prop_assert_eq!(masked(&secrets, &text), expected);
+        }
     }
 }

@@ -1,44 +1,61 @@
-//! The log: every service's output line by line, labelled, without secrets, on standard output and
-//! in memory for who asks later.
+//! The log: every service's output line by line, without secrets; labelled on standard output, in a file of its own,
+//! and in memory for who asks later.
 
+mod files;
+mod form;
 mod lines;
 mod mask;
 mod output;
+mod ring;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
-use self::lines::{LONGEST, Line, Lines};
+use casque_format::run::{LogFormat, Logs};
+
+use self::files::{Change, LogFile};
+pub(crate) use self::form::stamp;
+use self::lines::{LONGEST, Lines, Piece};
 pub(crate) use self::mask::Mask;
 pub(crate) use self::output::Output;
+use self::ring::Ring;
+use crate::sys;
 
 /// The label of PID 1's own lines.
-const OWN: &str = "casque";
-/// Lines kept in memory for each label, and their bytes.
-const KEPT_LINES: usize = 1000;
-const KEPT_BYTES: usize = 1 << 20;
+pub(crate) const OWN: &str = "casque";
+/// Ends a line that was too long.
+const CUT: &[u8] = b" [cut]\n";
 /// The most a single answer holds.
 const ANSWER_BYTES: usize = 2 << 20;
 /// What is read from one service before the others get their turn.
-const SLICE: usize = 64 * 1024;
-/// What may still come out of a pipe when its service is gone: as much as a pipe holds.
-const REST_SLICES: usize = 16;
-/// How long a pipe is read after its service is gone. A stranger that inherited it may hold it open
-/// for ever.
+const SLICE: usize = 256 * 1024;
+/// What a pipe may hold, by this many slices.
+const PIPE_SLICES: usize = 4;
+/// How long a pipe is read after its service is gone. A stranger that inherited it may hold it open for ever.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// How long what the service itself left there may have to wait for a slow reader of standard output.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// What the pipe of a service may hold while PID 1 is busy with others.
+pub(crate) const PIPE_BYTES: i32 = 1 << 20;
 
 /// Everything about the log.
 #[derive(Debug)]
 pub(crate) struct Log {
     output: Output,
+    format: LogFormat,
     mask: Mask,
     streams: BTreeMap<u64, Stream>,
     next_stream: u64,
-    kept: BTreeMap<String, Kept>,
+    labels: BTreeMap<String, Label>,
     lines: u64,
+    buffer: Vec<u8>,
+    /// What was written since it was last taken, while somebody follows.
+    fresh: Option<Vec<(String, Vec<u8>)>>,
 }
 
 /// One run's output.
@@ -47,14 +64,29 @@ struct Stream {
     label: String,
     pipe: File,
     lines: Lines,
+    /// Its service is gone: since when, and when to end.
     until: Option<Duration>,
 }
 
-/// The newest lines of one label, numbered in the order they were written.
+/// All output of one label.
 #[derive(Debug, Default)]
-struct Kept {
-    lines: VecDeque<(u64, String)>,
-    bytes: usize,
+struct Label {
+    ring: Ring,
+    file: Option<LogFile>,
+    /// The number of its newest line.
+    newest: u64,
+    dropped: u64,
+}
+
+/// What is not where it should be.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Losses {
+    /// Lines that standard output did not take.
+    pub(crate) dropped: u64,
+    /// Lines that the file did not take.
+    pub(crate) unfiled: u64,
+    /// Why the file takes none now.
+    pub(crate) problem: Option<String>,
 }
 
 impl Log {
@@ -62,11 +94,14 @@ impl Log {
     pub(crate) fn new(output: Output) -> Self {
         Self {
             output,
+            format: LogFormat::default(),
             mask: Mask::default(),
             streams: BTreeMap::new(),
             next_stream: 0,
-            kept: BTreeMap::new(),
+            labels: BTreeMap::new(),
             lines: 0,
+            buffer: Vec::new(),
+            fresh: None,
         }
     }
 
@@ -75,9 +110,49 @@ impl Log {
         self.mask = mask;
     }
 
+    /// From now on writes as the plan wants it, to the files of the plan, and knows these labels.
+    pub(crate) fn arrange<'a>(&mut self, logs: &Logs, names: impl Iterator<Item = &'a str>) {
+        self.format = logs.format;
+        for name in names.chain([OWN]) {
+            let limit = *logs.services.get(name).unwrap_or(&logs.limit);
+            let directory = logs.directory.as_deref().map(Path::new);
+            let label = self.labels.entry(name.to_owned()).or_default();
+            label.file = directory.map(|directory| LogFile::new(directory, name, limit));
+        }
+    }
+
     /// Writes one of PID 1's own lines.
     pub(crate) fn say(&mut self, text: &str) {
-        self.write_line(OWN, text.as_bytes(), false);
+        let line = [text.replace('\n', " ").as_bytes(), b"\n"].concat();
+        let line = self.mask.apply(&line).into_owned();
+        if let Some(Change::Broken(why)) = self.keep(OWN, &line) {
+            let notice = broken(self.labels.get(OWN).and_then(|label| label.file.as_ref()), &why);
+            self.own_line(format!("{notice}\n").as_bytes());
+        }
+        self.own_line(&line);
+    }
+
+    /// Repeats a label's last lines, unless nothing but our own came after them.
+    pub(crate) fn quote(&mut self, label: &str) {
+        const QUOTED: usize = 5;
+        let newest = |label: &Label| label.newest;
+        let others = self.labels.iter().filter(|(name, _)| *name != label && *name != OWN);
+        let Some(label_lines) = self.labels.get(label) else {
+            return;
+        };
+        if others.map(|(_, other)| newest(other)).max() < Some(newest(label_lines)) {
+            return;
+        }
+        let lines = label_lines
+            .ring
+            .newest()
+            .take(QUOTED)
+            .map(|(_, line)| String::from_utf8_lossy(line).into_owned());
+        let lines: Vec<String> = lines.collect();
+        if !lines.is_empty() {
+            self.say(&format!("the last lines of `{label}`:"));
+            lines.iter().rev().for_each(|line| self.say(&format!("  {line}")));
+        }
     }
 
     /// Takes the reading end of a pipe and returns the stream's number.
@@ -89,9 +164,10 @@ impl Log {
         self.next_stream
     }
 
-    /// Returns each stream with the descriptor to poll.
+    /// Returns each stream to poll with its descriptor; none while standard output holds them back.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = (u64, RawFd)> {
-        self.streams.iter().map(|(&id, stream)| (id, stream.pipe.as_raw_fd()))
+        let open = !self.output.holds_back();
+        self.streams.iter().filter(move |_| open).map(|(&id, stream)| (id, stream.pipe.as_raw_fd()))
     }
 
     /// Returns standard output.
@@ -99,48 +175,96 @@ impl Log {
         &mut self.output
     }
 
-    /// Reads what one stream has, within limits.
-    pub(crate) fn read(&mut self, id: u64) {
-        let mut buffer = [0; SLICE];
-        let read = match self.streams.get_mut(&id) {
-            Some(stream) => stream.pipe.read(&mut buffer),
-            None => return,
-        };
-        match read {
-            Ok(0) => self.close(id),
-            Ok(count) => self.take(id, &buffer[..count]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => self.close(id),
+    /// Writes to standard output what it takes.
+    pub(crate) fn write(&mut self) {
+        self.output.write();
+        if self.output.must_own_up() {
+            self.own_up();
         }
     }
 
-    /// The service is gone: reads what it left, then waits a little for whoever else holds the
-    /// pipe.
+    /// Reads what one stream has, within limits.
+    pub(crate) fn read(&mut self, id: u64) {
+        if !self.output.holds_back() {
+            self.read_slice(id);
+        }
+    }
+
+    /// Reads a slice; says whether there may be more.
+    fn read_slice(&mut self, id: u64) -> bool {
+        let margin = self.mask.longest();
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return false;
+        };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        // Not more than once, unless longer secrets have come.
+        buffer.resize(LONGEST + margin + SLICE, 0);
+        let lead = stream.lines.lead(&mut buffer);
+        let more = match stream.pipe.read(&mut buffer[lead..lead + SLICE]) {
+            Ok(0) => {
+                self.close(id);
+                false
+            }
+            Ok(count) => {
+                // Taken out, so that its lines can be written while they are found.
+                let mut lines = std::mem::take(&mut stream.lines);
+                let label = std::mem::take(&mut stream.label);
+                lines.take(&buffer[..lead + count], margin, |piece| self.take(&label, piece));
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    (stream.lines, stream.label) = (lines, label);
+                }
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(_) => {
+                self.close(id);
+                false
+            }
+        };
+        self.buffer = buffer;
+        more
+    }
+
+    /// The service is gone: reads what it left, then waits a little for whoever else holds the pipe.
     pub(crate) fn finish(&mut self, id: u64, now: Duration) {
-        for _ in 0..REST_SLICES {
-            self.read(id);
+        for _ in 0..=PIPE_SLICES {
+            if self.output.holds_back() || !self.read_slice(id) {
+                break;
+            }
         }
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.until = Some(now + PATIENCE);
         }
     }
 
-    /// Closes the streams whose time is over.
+    /// Closes the streams whose time is over, once they are empty.
     pub(crate) fn due(&mut self, now: Duration) {
-        let over: Vec<u64> = self
+        self.output.due(now);
+        let waits = self.output.holds_back();
+        let over: Vec<(u64, Duration)> = self
             .streams
             .iter()
-            .filter(|(_, stream)| stream.until.is_some_and(|until| until <= now))
-            .map(|(&id, _)| id)
+            .filter_map(|(&id, stream)| Some((id, stream.until.filter(|until| *until <= now)?)))
             .collect();
-        for id in over {
+        for (id, until) in over {
+            if waits && now < until + LONGEST_REST {
+                continue;
+            }
+            for _ in 0..=PIPE_SLICES {
+                if !self.read_slice(id) {
+                    break;
+                }
+            }
             self.close(id);
         }
     }
 
     /// Returns when [`Self::due`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.streams.values().filter_map(|stream| stream.until).min()
+        let rest = if self.output.holds_back() { LONGEST_REST } else { Duration::ZERO };
+        let streams = self.streams.values().filter_map(|stream| stream.until).min().map(|until| until + rest);
+        streams.into_iter().chain(self.output.deadline()).min()
     }
 
     /// Says whether a stream is still open.
@@ -150,163 +274,135 @@ impl Log {
 
     /// Returns the newest lines, oldest first, of one label or of all; none for an unknown label.
     pub(crate) fn newest(&self, label: Option<&str>, count: u32) -> Option<Vec<String>> {
-        let mut lines: Vec<&(u64, String)> = match label {
-            Some(label) => self.kept.get(label)?.lines.iter().collect(),
-            None => self.kept.values().flat_map(|kept| &kept.lines).collect(),
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut lines: Vec<(u64, &str, &[u8])> = Vec::new();
+        let wanted = match label {
+            Some(label) => vec![self.labels.get_key_value(label)?],
+            None => self.labels.iter().collect(),
         };
-        lines.sort_unstable_by_key(|(number, _)| *number);
+        for (name, label) in wanted {
+            lines.extend(label.ring.newest().take(count).map(|(number, line)| (number, name.as_str(), line)));
+        }
+        lines.sort_unstable_by_key(|&(number, ..)| std::cmp::Reverse(number));
         let mut room = ANSWER_BYTES;
-        let newest = lines.iter().rev().take(usize::try_from(count).unwrap_or(usize::MAX));
-        let mut newest: Vec<String> = newest
-            .map_while(|(_, line)| {
-                room = room.checked_sub(line.len())?;
-                Some(line.clone())
-            })
-            .collect();
+        let newest = lines.into_iter().take(count).map_while(|(_, name, line)| {
+            room = room.checked_sub(line.len())?;
+            Some(format!("{name} | {}", String::from_utf8_lossy(line)))
+        });
+        let mut newest: Vec<String> = newest.collect();
         newest.reverse();
         Some(newest)
     }
 
-    /// Makes a label known that has not written anything yet.
-    pub(crate) fn know(&mut self, label: &str) {
-        self.kept.entry(label.to_owned()).or_default();
+    /// From now on keeps what is written for [`Self::fresh`], or no longer.
+    pub(crate) fn follow(&mut self, follow: bool) {
+        match follow {
+            true => self.fresh.get_or_insert_default(),
+            false => return self.fresh = None,
+        };
     }
 
-    fn take(&mut self, id: u64, bytes: &[u8]) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
+    /// Takes the blocks of lines that were written since the last time, each with its label.
+    pub(crate) fn fresh(&mut self) -> Vec<(String, Vec<u8>)> {
+        self.fresh.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Returns what of a label is not where it should be.
+    pub(crate) fn losses(&self, label: &str) -> Losses {
+        let Some(label) = self.labels.get(label) else {
+            return Losses::default();
         };
-        let mut ready = Vec::new();
-        stream.lines.take(bytes, self.mask.longest(), |line| ready.push(line));
-        let label = stream.label.clone();
-        self.write_lines(&label, ready);
+        let (unfiled, problem) = label.file.as_ref().map(LogFile::state).unwrap_or_default();
+        Losses { dropped: label.dropped, unfiled, problem: problem.map(str::to_owned) }
     }
 
     fn close(&mut self, id: u64) {
         if let Some(mut stream) = self.streams.remove(&id) {
-            let mut ready = Vec::new();
-            stream.lines.finish(|line| ready.push(line));
-            self.write_lines(&stream.label, ready);
+            stream.lines.finish(|piece| self.take(&stream.label, piece));
         }
     }
 
-    fn write_lines(&mut self, label: &str, lines: Vec<Line>) {
-        for Line { bytes, cut } in lines {
-            self.write_line(label, &bytes, cut);
-        }
-    }
-
-    fn write_line(&mut self, label: &str, bytes: &[u8], cut: bool) {
-        let masked = self.mask.apply(bytes, LONGEST);
-        let cut = if cut || bytes.len() > LONGEST { " [cut]" } else { "" };
-        let line = format!("{label} | {}{cut}", String::from_utf8_lossy(&masked));
-        if label == OWN {
-            self.output.own_line(line.as_bytes());
-        } else {
-            self.output.line(line.as_bytes());
-        }
-        self.lines += 1;
-        self.kept.entry(label.to_owned()).or_default().push(self.lines, line);
-    }
-}
-
-impl Kept {
-    fn push(&mut self, number: u64, line: String) {
-        self.bytes += line.len();
-        self.lines.push_back((number, line));
-        while self.lines.len() > KEPT_LINES || self.bytes > KEPT_BYTES {
-            match self.lines.pop_front() {
-                Some((_, line)) => self.bytes -= line.len(),
-                None => return,
+    fn take(&mut self, label: &str, piece: Piece<'_>) {
+        match piece {
+            Piece::Lines(block) => {
+                let mask = std::mem::take(&mut self.mask);
+                self.add(label, &mask.apply(block));
+                self.mask = mask;
+            }
+            Piece::Long(line) => {
+                let mut block = self.mask.apply_up_to(line, LONGEST);
+                block.extend_from_slice(CUT);
+                self.add(label, &block);
             }
         }
     }
+
+    /// Adds whole lines of a service.
+    fn add(&mut self, label: &str, block: &[u8]) {
+        let before = self.lines;
+        let change = self.keep(label, block);
+        let (format, time) = (self.format, self.time());
+        let dropped =
+            self.output.lines(self.lines - before, |out| form::lines(out, format, time, label, block));
+        let Some(kept) = self.labels.get_mut(label) else {
+            return;
+        };
+        kept.dropped += dropped;
+        let notice = match (change, kept.file.as_ref()) {
+            (Some(Change::Broken(why)), file) => broken(file, &why),
+            (Some(Change::Mended), Some(file)) => {
+                format!("log file `{}` is written again", file.path().display())
+            }
+            _ => return,
+        };
+        self.say(&notice);
+    }
+
+    /// Puts lines everywhere but on standard output.
+    fn keep(&mut self, label: &str, block: &[u8]) -> Option<Change> {
+        if !self.labels.contains_key(label) {
+            self.labels.insert(label.to_owned(), Label::default());
+        }
+        let kept = self.labels.get_mut(label)?;
+        self.lines += kept.ring.push(block, self.lines + 1);
+        kept.newest = self.lines;
+        if let Some(fresh) = &mut self.fresh {
+            fresh.push((label.to_owned(), block.to_vec()));
+        }
+        kept.file.as_mut()?.write(block)
+    }
+
+    fn own_line(&mut self, line: &[u8]) {
+        let (format, time) = (self.format, self.time());
+        self.output.own_line(|out, dropped| {
+            if dropped > 0 {
+                form::lines(out, format, time, OWN, lost(dropped).as_bytes());
+            }
+            form::lines(out, format, time, OWN, line);
+        });
+    }
+
+    fn own_up(&mut self) {
+        let (format, time) = (self.format, self.time());
+        self.output.own_line(|out, dropped| form::lines(out, format, time, OWN, lost(dropped).as_bytes()));
+    }
+
+    fn time(&self) -> Duration {
+        match self.format {
+            LogFormat::Text => Duration::ZERO,
+            LogFormat::Json => sys::wall_clock(),
+        }
+    }
+}
+
+fn lost(lines: u64) -> String {
+    format!("{lines} lines dropped here: nobody read the log\n")
+}
+
+fn broken(file: Option<&LogFile>, why: &str) -> String {
+    let path = file.map(|file| file.path().display().to_string()).unwrap_or_default();
+    format!("cannot write log file `{path}`: {why}; standard output has its lines")
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    fn log() -> Log {
-        Log::new(Output::standard().unwrap())
-    }
-
-    fn stream(log: &mut Log, label: &str) -> (u64, File) {
-        let (read, write) = crate::sys::pipe().unwrap();
-        (log.open(label, read), File::from(write))
-    }
-
-    #[test]
-    fn a_secret_across_two_reads_and_across_the_limit_is_masked() {
-        let mut log = log();
-        log.hide(Mask::new(&["topsecret".to_owned()]));
-        let (id, mut pipe) = stream(&mut log, "web");
-        pipe.write_all(b"it is top").unwrap();
-        log.read(id);
-        pipe.write_all(b"secret!\n").unwrap();
-        log.read(id);
-        let before = "x".repeat(LONGEST - 4);
-        pipe.write_all(format!("{before}topsecret and much more\n").as_bytes()).unwrap();
-        log.read(id);
-        let shrunk = format!("topsecret{}", "x".repeat(LONGEST - 9));
-        pipe.write_all(format!("{shrunk}topsec and much more\n").as_bytes()).unwrap();
-        log.read(id);
-        assert_eq!(
-            log.newest(Some("web"), 10).unwrap(),
-            [
-                "web | it is ***!".to_owned(),
-                format!("web | {before}*** [cut]"),
-                format!("web | ***{} [cut]", "x".repeat(LONGEST - 9)),
-            ]
-        );
-    }
-
-    #[test]
-    fn the_newest_lines_of_all_come_in_the_order_they_were_written() {
-        let mut log = log();
-        let (web, mut web_pipe) = stream(&mut log, "web");
-        let (db, mut db_pipe) = stream(&mut log, "db");
-        web_pipe.write_all(b"1\n").unwrap();
-        log.read(web);
-        db_pipe.write_all(b"2\n").unwrap();
-        log.read(db);
-        log.say("3");
-        web_pipe.write_all(b"4").unwrap();
-        drop(web_pipe);
-        log.finish(web, Duration::ZERO);
-        assert_eq!(log.newest(None, 3).unwrap(), ["db | 2", "casque | 3", "web | 4"]);
-        assert_eq!(log.newest(Some("db"), 3).unwrap(), ["db | 2"]);
-        assert_eq!(log.newest(Some("cache"), 3), None);
-        log.know("cache");
-        assert_eq!(log.newest(Some("cache"), 3), Some(vec![]));
-    }
-
-    #[test]
-    fn memory_is_bounded_in_lines_and_in_bytes() {
-        let mut log = log();
-        for number in 0..KEPT_LINES + 5 {
-            log.say(&number.to_string());
-        }
-        let kept = log.newest(None, u32::MAX).unwrap();
-        assert_eq!((kept.len(), kept[0].as_str()), (KEPT_LINES, "casque | 5"));
-        let long = "x".repeat(LONGEST);
-        for _ in 0..KEPT_LINES {
-            log.say(&long);
-        }
-        assert_eq!(log.newest(None, u32::MAX).unwrap().len(), KEPT_BYTES / (LONGEST + 9));
-    }
-
-    #[test]
-    fn a_pipe_held_by_a_stranger_is_closed_after_a_while() {
-        let mut log = log();
-        let (id, _held) = stream(&mut log, "web");
-        log.finish(id, Duration::from_secs(1));
-        assert_eq!(log.deadline(), Some(Duration::from_millis(1200)));
-        log.due(Duration::from_millis(1199));
-        assert!(log.is_reading());
-        log.due(Duration::from_millis(1200));
-        assert!(!log.is_reading());
-    }
-}
+mod tests;

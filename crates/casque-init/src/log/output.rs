@@ -5,26 +5,51 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::time::Duration;
 
-/// The most that waits to be read.
+use memchr::memchr_iter;
+
+use crate::sys;
+
+/// So much waits to be read before services have to wait too.
 const ROOM: usize = 1 << 20;
 /// What PID 1's own lines may take beyond that.
 const OWN_ROOM: usize = 64 * 1024;
 /// A pipe that poll(2) calls writable takes this many bytes at once (PIPE_BUF).
 const SLICE: usize = 4096;
 /// What is written in one go when the file says itself that it is full.
-const LARGE_SLICE: usize = 64 * 1024;
+const LARGE_SLICE: usize = 256 * 1024;
+/// What a single read may have added before anybody saw that it is full.
+const MOST_BEYOND: usize = 1 << 20;
+
+/// How long a full output stops the reading of what services write, unless it takes something.
+const STALL: Duration = Duration::from_secs(1);
 
 /// Standard output.
 #[derive(Debug)]
 pub(crate) struct Output {
     file: File,
-    nonblocking: bool,
+    kind: Kind,
     waiting: Vec<u8>,
     written: usize,
     dropped: u64,
+    /// Since when it has been full and has taken nothing.
+    stuck_since: Option<Duration>,
+    /// It has been stuck for too long: lines are dropped until there is room.
+    stalled: bool,
     /// Nobody will ever read it again.
     closed: bool,
+}
+
+/// How to write without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An open file of our own, marked as non-blocking.
+    Own,
+    /// A socket: each call says that it must not wait.
+    Socket,
+    /// Shared with others, or a plain file: as much as poll(2) promises to be taken at once.
+    Shared,
 }
 
 impl Output {
@@ -42,14 +67,25 @@ impl Output {
                 file.metadata()
                     .is_ok_and(|about| about.file_type().is_fifo() || about.file_type().is_char_device())
             });
-        Ok(match own {
-            Some(file) => Self::new(file, true),
-            None => Self::new(File::from(io::stdout().as_fd().try_clone_to_owned()?), false),
-        })
+        if let Some(file) = own {
+            return Ok(Self::new(file, Kind::Own));
+        }
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let socket = file.metadata()?.file_type().is_socket();
+        Ok(Self::new(file, if socket { Kind::Socket } else { Kind::Shared }))
     }
 
-    fn new(file: File, nonblocking: bool) -> Self {
-        Self { file, nonblocking, waiting: Vec::new(), written: 0, dropped: 0, closed: false }
+    fn new(file: File, kind: Kind) -> Self {
+        Self {
+            file,
+            kind,
+            waiting: Vec::new(),
+            written: 0,
+            dropped: 0,
+            stuck_since: None,
+            stalled: false,
+            closed: false,
+        }
     }
 
     /// Returns the descriptor to poll.
@@ -62,43 +98,82 @@ impl Output {
         !self.closed && self.pending() > 0
     }
 
-    /// Adds a service's line; when there is no room, counts it.
-    pub(crate) fn line(&mut self, line: &[u8]) {
-        self.line_within(ROOM, line);
+    /// Says whether services have to wait until something is taken.
+    pub(crate) fn holds_back(&self) -> bool {
+        !self.closed && !self.stalled && self.pending() >= ROOM
     }
 
-    /// Adds one of PID 1's own lines, for which there is always some room: why the container ended
-    /// must not be lost in a service's flood.
-    pub(crate) fn own_line(&mut self, line: &[u8]) {
-        self.line_within(ROOM + OWN_ROOM, line);
+    /// Adds services' lines as `form` writes them; once it has stalled, counts them instead. Returns how many of
+    /// `lines` were dropped.
+    pub(super) fn lines(&mut self, lines: u64, form: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        if self.closed {
+            return 0;
+        }
+        if self.stalled {
+            self.dropped += lines;
+            return lines;
+        }
+        form(&mut self.waiting);
+        0
     }
 
-    fn line_within(&mut self, room: usize, line: &[u8]) {
-        if self.pending() + line.len() + 1 > room {
+    /// Adds one of PID 1's own lines, for which there is some room even then: why the container ended must not be lost
+    /// in a service's flood.
+    pub(super) fn own_line(&mut self, form: impl FnOnce(&mut Vec<u8>, u64)) {
+        if self.closed {
+            return;
+        }
+        if self.stalled && self.pending() >= ROOM + OWN_ROOM + MOST_BEYOND {
             self.dropped += 1;
             return;
         }
-        self.own_up();
-        self.push(line);
+        form(&mut self.waiting, std::mem::take(&mut self.dropped));
+    }
+
+    /// Says whether it is time to own up to lines that were dropped.
+    pub(super) fn must_own_up(&self) -> bool {
+        self.dropped > 0 && !self.stalled && !self.closed
+    }
+
+    /// Judges whether it has stalled.
+    pub(super) fn due(&mut self, now: Duration) {
+        if !self.holds_back() {
+            self.stuck_since = None;
+        } else if now >= *self.stuck_since.get_or_insert(now) + STALL {
+            self.stalled = true;
+        }
+    }
+
+    /// Returns when [`Self::due`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.stuck_since.filter(|_| self.holds_back()).map(|since| since + STALL)
     }
 
     /// Writes what fits. Call it when poll says that something does.
     pub(crate) fn write(&mut self) {
-        let slice = if self.nonblocking { LARGE_SLICE } else { SLICE };
+        let slice = if self.kind == Kind::Shared { SLICE } else { LARGE_SLICE };
         while self.is_waiting() {
             let end = self.waiting.len().min(self.written + slice);
-            match self.file.write(&self.waiting[self.written..end]) {
-                Ok(written) => self.written += written,
+            let part = &self.waiting[self.written..end];
+            let result = match self.kind {
+                Kind::Socket => sys::send_now(&self.file, part),
+                Kind::Own | Kind::Shared => self.file.write(part),
+            };
+            match result {
+                Ok(written) => {
+                    self.written += written;
+                    self.stuck_since = None;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // A full disk may be emptied again; a reader that is gone does not come back.
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    self.dropped += memchr_iter(b'\n', part).count() as u64;
                     self.written = end;
-                    self.dropped += 1;
                 }
                 Err(_) => self.closed = true,
             }
-            if !self.nonblocking {
+            if self.kind == Kind::Shared {
                 break;
             }
         }
@@ -110,22 +185,7 @@ impl Output {
             self.written = 0;
         }
         if self.pending() < ROOM / 2 {
-            self.own_up();
-        }
-    }
-
-    /// Says how many lines were dropped.
-    fn own_up(&mut self) {
-        if self.dropped > 0 && !self.closed {
-            let dropped = std::mem::take(&mut self.dropped);
-            self.push(format!("casque | {dropped} lines dropped here: nobody read the log").as_bytes());
-        }
-    }
-
-    fn push(&mut self, line: &[u8]) {
-        if !self.closed {
-            self.waiting.extend_from_slice(line);
-            self.waiting.push(b'\n');
+            self.stalled = false;
         }
     }
 
@@ -141,9 +201,9 @@ mod tests {
     use super::*;
 
     fn pipe() -> (File, Output) {
-        let (read, write) = crate::sys::pipe().unwrap();
-        crate::sys::set_nonblocking(&write).unwrap();
-        (File::from(read), Output::new(File::from(write), true))
+        let (read, write) = sys::pipe().unwrap();
+        sys::set_nonblocking(&write).unwrap();
+        (File::from(read), Output::new(File::from(write), Kind::Own))
     }
 
     fn read_all(file: &mut File) -> String {
@@ -153,30 +213,59 @@ mod tests {
         String::from_utf8(text).unwrap()
     }
 
+    fn line(output: &mut Output) -> u64 {
+        output.lines(1, |out| out.extend([b'x'; 1023].iter().chain(b"\n")))
+    }
+
     #[test]
-    fn a_stalled_reader_costs_lines_and_is_told_how_many() {
+    fn a_slow_reader_holds_services_back_and_a_stuck_one_costs_lines() {
         let (mut reader, mut output) = pipe();
-        let line = [b'x'; 1023];
-        for _ in 0..ROOM / 1024 + 3 {
-            output.line(&line);
+        while !output.holds_back() {
+            assert_eq!(line(&mut output), 0);
         }
+        let now = Duration::from_secs(7);
+        output.due(now);
+        assert_eq!(output.deadline(), Some(now + STALL));
+        output.write();
+        while !output.holds_back() {
+            line(&mut output);
+        }
+        output.due(now + STALL);
+        assert!(output.holds_back(), "it took something, so it has not stalled");
+        output.due(now + 2 * STALL);
+        assert!(!output.holds_back());
+        assert_eq!((line(&mut output), line(&mut output), output.must_own_up()), (1, 1, false));
+        output.own_line(|out, dropped| out.extend(format!("{dropped} dropped\n").bytes()));
         let mut text = String::new();
         while output.is_waiting() {
             output.write();
             text += &read_all(&mut reader);
         }
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), ROOM / 1024 + 1);
-        assert_eq!(lines.last(), Some(&"casque | 3 lines dropped here: nobody read the log"));
+        assert!(text.ends_with("x\n2 dropped\n"));
+        assert_eq!(line(&mut output), 0, "there is room again");
     }
 
     #[test]
     fn a_reader_that_is_gone_ends_all_writing() {
         let (reader, mut output) = pipe();
         drop(reader);
-        output.line(b"one");
+        line(&mut output);
         output.write();
-        output.line(b"two");
-        assert!(!output.is_waiting());
+        line(&mut output);
+        assert!(!output.is_waiting() && !output.holds_back());
+    }
+
+    #[test]
+    fn a_full_socket_does_not_wait() {
+        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut output = Output::new(File::from(std::os::fd::OwnedFd::from(writer)), Kind::Socket);
+        while !output.holds_back() {
+            line(&mut output);
+        }
+        output.write();
+        assert!(output.is_waiting());
+        let mut byte = [0];
+        reader.read_exact(&mut byte).unwrap();
+        assert_eq!(byte, [b'x']);
     }
 }

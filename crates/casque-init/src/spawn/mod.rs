@@ -1,6 +1,7 @@
 //! Starting a program: everything is made ready before `fork`, so that nothing but plain system
 //! calls happens between it and `exec`.
 
+mod mark;
 mod sys;
 
 use std::collections::BTreeMap;
@@ -8,10 +9,11 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use casque_format::run::{Identity, Resource, Service, Sockets};
+use casque_format::run::{Identity, Kind, Resource, Service, Sockets};
 
 use crate::exit::StartError;
 
+pub(crate) use self::mark::Mark;
 pub(crate) use self::sys::{Child, Report, read_report};
 
 /// Where a program is looked up when its environment has no `PATH`.
@@ -51,6 +53,8 @@ pub(crate) struct Command {
     identity: Option<Account>,
     remove: Vec<CString>,
     make: Vec<Directory>,
+    /// Its main process has to stay: it is no one-shot and no probe.
+    stays: bool,
 }
 
 /// A user to become.
@@ -117,6 +121,7 @@ impl Command {
             }
         }
         command.remove = service.remove.iter().map(|path| c_string(path)).collect();
+        command.stays = service.kind == Kind::Simple;
         command.make = service.directories.iter().map(|path| directory(path)).collect();
         command
     }
@@ -148,7 +153,13 @@ impl Command {
             identity: service.user.as_ref().filter(|_| root).map(account),
             remove: Vec::new(),
             make: Vec::new(),
+            stays: false,
         }
+    }
+
+    /// Says whether its main process has to stay in the foreground.
+    pub(crate) fn stays(&self) -> bool {
+        self.stays
     }
 
     fn set(&mut self, name: &str, value: &str) {

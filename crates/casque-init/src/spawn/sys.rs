@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::{mem, ptr};
 
-use super::{Command, Directory, MOST_OPEN_FILES, OPEN_FILES, ResourceNumber, Stage};
+use super::{Command, Directory, MOST_OPEN_FILES, Mark, OPEN_FILES, ResourceNumber, Stage};
 use crate::sys::{self, check};
 
 /// A process between `fork` and `exec`, or after it.
@@ -19,6 +19,8 @@ pub(crate) struct Child {
     pub(crate) pid: i32,
     /// Ends without a word when the program runs; else see [`read_report`].
     pub(crate) status: OwnedFd,
+    /// What all its descendants have.
+    pub(crate) mark: Mark,
 }
 
 /// The kernel's own `struct sigaction`, all zeros: SIG_DFL, no flags, no restorer, an empty mask. Four
@@ -67,6 +69,7 @@ struct Prepared<'a> {
     sockets: Vec<RawFd>,
     status: RawFd,
     open_files: libc::rlimit,
+    mark: Option<libc::rlimit>,
 }
 
 /// Starts a program; errors after `fork` come through the status pipe.
@@ -80,6 +83,10 @@ pub(super) fn fork_exec(
     let mut open_files = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `open_files` is a valid place to write to.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut open_files) })?;
+    let mut real_time = open_files;
+    // SAFETY: `real_time` is a valid place to write to.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_RTTIME, &mut real_time) })?;
+    let mark = Mark::next(real_time.rlim_max);
     open_files.rlim_max = open_files.rlim_max.min(MOST_OPEN_FILES);
     open_files.rlim_cur = open_files.rlim_max.min(OPEN_FILES);
     let mut prepared = Prepared {
@@ -91,6 +98,7 @@ pub(super) fn fork_exec(
         sockets: sockets.iter().map(AsRawFd::as_raw_fd).collect(),
         status: report.as_raw_fd(),
         open_files,
+        mark: mark.limit().map(|limit| libc::rlimit { rlim_cur: limit, rlim_max: limit }),
     };
     // SAFETY: this process has one thread, and the child only makes system calls on what
     // `prepared` holds, until it executes the program or ends.
@@ -99,7 +107,7 @@ pub(super) fn fork_exec(
             // SAFETY: we are the child of `fork`, and the pointers in `prepared` are valid.
             unsafe { child(&mut prepared) }
         }
-        pid => Ok(Child { pid, status }),
+        pid => Ok(Child { pid, status, mark }),
     }
 }
 
@@ -142,6 +150,9 @@ unsafe fn become_service(prepared: &mut Prepared<'_>) -> (Stage, i32) {
         }
         // A limit that cannot be set stays as it was.
         libc::setrlimit(libc::RLIMIT_NOFILE, &prepared.open_files);
+        if let Some(mark) = &prepared.mark {
+            libc::setrlimit(libc::RLIMIT_RTTIME, mark);
+        }
         for (resource, wanted) in &command.limits {
             limit(*resource, *wanted);
         }

@@ -54,6 +54,11 @@ impl Supervisor {
                 State::Waiting => waits_for(),
                 _ => service.message().map(str::to_owned),
             },
+            // The engine knows these.
+            oom_kills: 0,
+            dropped_lines: 0,
+            unfiled_lines: 0,
+            log_problem: None,
         }
     }
 }

@@ -53,6 +53,7 @@ impl Scene {
     fn step(&mut self, now: u64, event: Event) -> Vec<Action> {
         let mut actions = self.supervisor.step(at(now), event);
         actions.retain(|action| match action {
+            Action::Quote(_) => false,
             Action::Log(words) => {
                 self.words.push(words.clone());
                 false

@@ -90,24 +90,26 @@ fn a_client_that_does_not_read_holds_nobody_up() {
 #[test]
 fn other_users_may_not_ask_and_the_agent_may_only_look() {
     assert!(is_root(), "this test needs root");
-    let container = Container::start(&sleeper());
+    let user = json!({ "name": "agent", "uid": 64_999, "gid": 64_999, "home": "/" });
+    let agent = json!({ "agent": { "command": ["sleep", "1000"], "sockets": "agent", "user": user } });
+    let container = Container::start(&plan(&agent));
     container.wait_ready();
-    let ask = |uid: u32, request: &str| {
+    let ask = |uid: u32, gid: u32, request: &str| {
         let script = "use IO::Socket::UNIX; \
             my $s = IO::Socket::UNIX->new(Peer => shift) or die $!; \
             print $s shift, \"\\n\"; print scalar <$s>;";
         let mut command = Command::new("perl");
         command.args(["-e", script]).arg(container.path("control.sock")).arg(request);
-        let output = command.uid(uid).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        serde_json::from_slice::<Reply>(&output.stdout).unwrap()
+        let output = command.uid(uid).gid(gid).output().unwrap();
+        (output.status.success()).then(|| serde_json::from_slice::<Reply>(&output.stdout).unwrap())
     };
     let refused = |uid: u32| Reply::Error {
         message: format!("user {uid} may not ask for this; root and the container's own user may"),
     };
-    assert!(matches!(ask(64_999, r#"{"command":"status"}"#), Reply::Status { .. }));
-    assert_eq!(ask(64_999, r#"{"command":"logs","lines":1}"#), refused(64_999));
-    assert_eq!(ask(64_998, r#"{"command":"status"}"#), refused(64_998));
+    assert!(matches!(ask(64_999, 64_999, r#"{"command":"status"}"#), Some(Reply::Status { .. })));
+    assert_eq!(ask(64_999, 64_999, r#"{"command":"logs","lines":1}"#), Some(refused(64_999)));
+    assert_eq!(ask(64_998, 64_999, r#"{"command":"status"}"#), Some(refused(64_998)));
+    assert_eq!(ask(64_998, 64_998, r#"{"command":"status"}"#), None, "it cannot even connect");
     container.stop();
 }
 

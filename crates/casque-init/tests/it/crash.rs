@@ -28,13 +28,30 @@ fn a_signal_becomes_128_and_its_number() {
 }
 
 #[test]
-fn a_service_that_puts_itself_into_the_background_is_asked_not_to() {
-    let daemon = sh("setsid sleep 1000 & exit 0");
-    let end = Container::start(&plan(&json!({ "web": { "command": daemon } }))).end();
-    assert_eq!(end.code, Some(1), "{}", end.output);
-    let hint = "casque | `web` failed: exited with 0, 3 failures in a row; \
-                a service must stay in the foreground, is it told to?\n";
-    assert!(end.output.contains(hint), "{}", end.output);
+fn behaviour_07_a_daemon_is_asked_to_stay_in_the_foreground_and_not_started_again() {
+    for daemon in ["setsid sleep 1000 & exit 0", "(sleep 1000 &) & wait; exit 0"] {
+        let end = Container::start(&plan(&json!({ "web": { "command": sh(daemon) } }))).end();
+        assert_eq!(end.code, Some(1), "{}", end.output);
+        let about = |line: &&str| line.starts_with("casque | `web` failed: ");
+        let lines: Vec<&str> = end.output.lines().filter(about).collect();
+        assert_eq!(lines.len(), 1, "{}", end.output);
+        assert!(lines[0].contains(": exited with 0 and left `sleep` (process "), "{}", end.output);
+        assert!(
+            lines[0]
+                .ends_with(" running in the background; run it in the foreground, where it can be watched")
+        );
+        assert!(!end.output.contains("starting it again"), "{}", end.output);
+    }
+}
+
+#[test]
+fn behaviour_07_a_child_that_is_about_to_end_makes_no_daemon() {
+    let mut plan = plan(&json!({ "web": { "command": sh("sleep 0.02 & exit 0") } }));
+    plan["services"]["web"]["restart"]["policy"] = json!("on-failure");
+    let container = Container::start(&plan);
+    container.wait_for("web", |web| web.state == casque_format::control::ServiceState::Stopped);
+    let end = container.stop();
+    assert!(!end.output.contains("background"), "{}", end.output);
 }
 
 #[test]
@@ -129,6 +146,33 @@ fn a_script_without_its_interpreter_says_so() {
     }
 }
 
+#[test]
+fn behaviour_06_leftovers_that_left_the_session_are_gone_too_whoever_they_are() {
+    assert!(crate::container::is_root(), "this test needs root");
+    // Twice a session of its own, no parent but PID 1, an environment nobody may read.
+    let script = "test -e DIR/first && exec sleep 1000; setsid setsid setpriv --reuid 64998 --clear-groups sh -c \
+                  'echo $$ > DIR/first; exec sleep 1000' & while ! test -s DIR/first; do :; done; kill -KILL $$";
+    let services = json!({
+        "other": { "command": ["setsid", "--wait", "sleep", "1000"] },
+        "web": { "command": sh(script) },
+    });
+    let container = Container::start_as_pid_1(&plan(&services));
+    let seen = container.wait_for("web", |web| web.restarts == 1 && web.pid.is_some());
+    assert_eq!(seen.last_exit.as_deref(), Some("killed by SIGKILL"));
+    let inside = std::process::Command::new("nsenter")
+        .args(["--target", &container.pid.to_string(), "--pid", "--mount", "ps", "-eo", "uid,args"])
+        .output()
+        .unwrap();
+    let inside = String::from_utf8(inside.stdout).unwrap();
+    assert!(!inside.contains("64998"), "{inside}");
+    assert_eq!(
+        inside.matches(" sleep 1000").count(),
+        3,
+        "of the other service nothing was touched: {inside}"
+    );
+    assert_eq!(container.stop().code, Some(0));
+}
+
 /// A master whose worker alone holds a port, as a prefork server's does.
 const PREFORK: &str = r#"
     use IO::Socket::INET;
@@ -139,7 +183,7 @@ const PREFORK: &str = r#"
 "#;
 
 #[test]
-fn a_killed_master_is_replaced_although_its_worker_held_the_port() {
+fn behaviour_06_leftovers_are_gone_before_the_replacement_starts() {
     let port = crate::sockets::free_port();
     let services = json!({
         "web": { "command": ["perl", "-e", PREFORK, port.to_string()],

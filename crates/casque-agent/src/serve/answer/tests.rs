@@ -34,6 +34,10 @@ fn view(state: Overall) -> View {
         since_ms: 100,
         last_exit: None,
         message: None,
+        oom_kills: 0,
+        dropped_lines: 0,
+        unfiled_lines: 0,
+        log_problem: None,
     };
     let snapshot = Snapshot { version: 1, state, uptime_ms: 1000, front_ready: false, services: vec![web] };
     View { snapshot: Some((snapshot, Instant::now())), connected: true }

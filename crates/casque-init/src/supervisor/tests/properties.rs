@@ -207,7 +207,11 @@ impl World {
             Action::Log(text) if text.contains("stopping everything") || text.starts_with("stopping on") => {
                 self.stopping_since = Some(now);
             }
-            Action::Log(_) | Action::CancelProbe(_) | Action::KillStrays | Action::Answer { .. } => {}
+            Action::Log(_)
+            | Action::Quote(_)
+            | Action::CancelProbe(_)
+            | Action::KillStrays
+            | Action::Answer { .. } => {}
         }
         Ok(())
     }
