@@ -6,6 +6,7 @@ mod directories;
 mod env;
 mod error;
 mod filters;
+mod logs;
 mod mounts;
 mod plan;
 mod prepare;

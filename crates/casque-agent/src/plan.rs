@@ -8,7 +8,7 @@ use casque_format::run::{self, AgentConfig, Logs, RunPlan, Service};
 use crate::settings::Settings;
 
 /// Decides every condition: which services run, and with what in their environment.
-pub fn run_plan(plan: &ImagePlan, settings: &Settings) -> RunPlan {
+pub fn run_plan(plan: &ImagePlan, settings: &Settings, logs: Logs) -> RunPlan {
     let running: BTreeMap<&String, &ImageService> =
         plan.services.iter().filter(|(_, service)| is_on(service, settings)).collect();
     let names: BTreeSet<&str> = running.keys().map(|name| name.as_str()).collect();
@@ -24,7 +24,7 @@ pub fn run_plan(plan: &ImagePlan, settings: &Settings) -> RunPlan {
         stop_budget_ms: plan.stop_budget_ms,
         mask: mask(settings),
         agent_uid: plan.agent.uid,
-        logs: Logs::default(),
+        logs,
     }
 }
 
@@ -113,6 +113,10 @@ mod tests {
             (name.to_owned(), Resolved { setting, value, origin: Origin::Unset })
         };
         Settings::from(["mongodb-url", "smtp-url", "status-token"].map(one))
+    }
+
+    fn run_plan(plan: &ImagePlan, settings: &Settings) -> RunPlan {
+        super::run_plan(plan, settings, Logs::default())
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use casque_format::image::{DataDirectory, ImagePlan, Template};
 use casque_format::paths;
+use casque_format::run::Logs;
 use fs_err as fs;
 use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::process::{geteuid, umask};
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::directories::{self, Outcome};
 use crate::env::Environment;
 use crate::error::{Error, TemplateProblem};
+use crate::logs::logs;
 use crate::mounts;
 use crate::plan;
 use crate::render::Renderer;
@@ -36,6 +38,7 @@ pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Er
     })?;
     let mut settings =
         settings::resolve(&plan.settings, &plan.env_prefix, environment, root).map_err(Error::Settings)?;
+    let logs = logs(&settings).map_err(Error::Settings)?;
     let candidates = candidates(root, &settings)?;
     set(&mut settings, &candidates);
     // Rendered once only to see that it can be: up to here nothing has been written.
@@ -52,7 +55,7 @@ pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Er
         kept.map(|text| (name.clone(), text)).map_err(|source| Error::Secret { setting: name, source })
     });
     set(&mut settings, &kept.collect::<Result<Vec<_>, _>>()?);
-    write_run(root, &plan, &settings, &warnings)?;
+    write_run(root, &plan, &settings, logs, &warnings)?;
     Ok(warnings)
 }
 
@@ -155,7 +158,13 @@ fn make(root: &Root, directory: &DataDirectory) -> Result<Option<String>, Error>
 }
 
 /// Writes everything below `/run/casque` but the sockets; the plan comes last.
-fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, warnings: &[String]) -> Result<(), Error> {
+fn write_run(
+    root: &Root,
+    plan: &ImagePlan,
+    settings: &Settings,
+    logs: Logs,
+    warnings: &[String],
+) -> Result<(), Error> {
     let rendered = render(root, &plan.templates, settings)?;
     let run = root.join(paths::RUN);
     make_directories(&run)?;
@@ -179,7 +188,7 @@ fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, warnings: &[Str
     make(root, &directory)?;
     let config = plan::agent_config(plan, settings, warnings.to_vec());
     write_json(&root.join(paths::AGENT_CONFIG), &config, Access::handed_to(agent.uid, agent.gid, 0o600))?;
-    write_json(&root.join(paths::RUN_PLAN), &plan::run_plan(plan, settings), Access::PRIVATE)
+    write_json(&root.join(paths::RUN_PLAN), &plan::run_plan(plan, settings, logs), Access::PRIVATE)
 }
 
 /// Keeps two at the same time from removing each other's temporary files, until it is dropped.

@@ -32,3 +32,5 @@ pub const SETTINGS_FILE: &str = "/data/config/settings.toml";
 pub const SECRETS: &str = "/data/casque/secrets";
 /// Which product and instance the volume belongs to.
 pub const STAMP: &str = "/data/casque/stamp.json";
+/// A log file for each service.
+pub const LOGS: &str = "/data/logs";

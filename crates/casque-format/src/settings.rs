@@ -111,6 +111,36 @@ pub fn built_in() -> Vec<(&'static str, Setting)> {
     };
     vec![
         (
+            "log-files",
+            setting(
+                Kind::Integer,
+                "How many log files each service keeps in the volume, the current one included; 0 for none.",
+                false,
+                false,
+                Some("5"),
+            ),
+        ),
+        (
+            "log-format",
+            setting(
+                Kind::String,
+                "What a line of the container's log looks like: text or json.",
+                false,
+                false,
+                Some("text"),
+            ),
+        ),
+        (
+            "log-size",
+            setting(
+                Kind::Integer,
+                "MiB of a service's log file before the next is begun.",
+                false,
+                false,
+                Some("10"),
+            ),
+        ),
+        (
             "status-agent",
             setting(
                 Kind::String,

@@ -132,3 +132,25 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::standard_log;
+
+    #[test]
+    fn behaviour_30_a_mistake_of_our_own_is_said_and_everything_stops_in_order() {
+        let signals = sys::signal_descriptor().unwrap();
+        let log = standard_log().unwrap();
+        let mut engine = Engine::new(Plan::nothing().unwrap(), signals, None, log).unwrap();
+        assert_eq!(guarded(&mut engine, |_| panic!("of {}", "ours")), INTERNAL);
+        let lines = engine.newest_lines();
+        assert_eq!(
+            lines,
+            [
+                "casque | PID 1 has made a mistake: of ours; stopping everything",
+                "casque | stopped with 1: PID 1 has made a mistake: of ours",
+            ]
+        );
+    }
+}

@@ -59,6 +59,8 @@ pub(crate) fn signal_descriptor() -> io::Result<OwnedFd> {
         libc::sigemptyset(&mut set);
         for signal in SIGNALS {
             libc::sigaddset(&mut set, signal);
+            // Whoever started us may have ignored it; ignoring SIGCHLD would even make ends unseen.
+            libc::signal(signal, libc::SIG_DFL);
         }
         check(libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut()))?;
         let fd = check(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;

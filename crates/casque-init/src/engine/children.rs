@@ -19,6 +19,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LONGEST_LAUNCH: Duration = Duration::from_secs(60);
 /// How long others may take to end after it.
 const DOUBT: Duration = Duration::from_millis(100);
+/// How long the workers of a front whose master died may take to answer what they have accepted.
+const FAREWELL: Duration = Duration::from_millis(80);
 /// So many of them are named.
 const MOST_TITLES: usize = 3;
 
@@ -49,8 +51,10 @@ struct Main {
 #[derive(Debug)]
 struct Leaving {
     belongings: Belongings,
-    /// Until then others may end by themselves; if not, it has put itself into the background.
-    doubt_until: Option<Duration>,
+    /// Until then others may end by themselves.
+    spared_until: Option<Duration>,
+    /// If they do not, it has put itself into the background.
+    in_doubt: bool,
     exit: Exit,
     look_again: Duration,
     give_up: Duration,
@@ -134,7 +138,7 @@ impl Children {
             sys::kill(main.pid, libc::SIGKILL);
             Belongings { session: main.pid, mark: Some(main.mark) }.kill();
         } else if let Some(leaving) = self.leaving.get_mut(&id) {
-            leaving.doubt_until = None;
+            leaving.spared_until = None;
             leaving.belongings.kill();
         }
     }
@@ -160,9 +164,19 @@ impl Children {
         // What a one-shot has started and given a session of its own is what it was for.
         let lets_go = stopping || (well && !main.command.stays());
         let belongings = Belongings { session: pid, mark: (!lets_go).then_some(main.mark) };
-        if !in_doubt {
-            belongings.kill();
-        }
+        let farewell = main.command.farewell().filter(|_| !in_doubt && !stopping && !main.killed);
+        let spared_until = match farewell {
+            // Its workers are well and have accepted what would be lost with them.
+            Some(signal) => {
+                sys::kill(-pid, signal);
+                Some(now + FAREWELL)
+            }
+            None if in_doubt => Some(now + DOUBT),
+            None => {
+                belongings.kill();
+                None
+            }
+        };
         let status = reap();
         let mut main = self.running.remove(&id)?;
         let just_ran = main.read_status();
@@ -173,9 +187,14 @@ impl Children {
             (None, sys::Status::Signal(_)) if out_of_memory => Exit::OutOfMemory,
             (None, sys::Status::Signal(number)) => Exit::Signal(number),
         };
-        let doubt_until = in_doubt.then_some(now + DOUBT);
-        let leaving =
-            Leaving { belongings, doubt_until, exit, look_again: now, give_up: now + DOUBT + PATIENCE };
+        let leaving = Leaving {
+            belongings,
+            spared_until,
+            in_doubt,
+            exit,
+            look_again: now,
+            give_up: now + DOUBT + PATIENCE,
+        };
         self.leaving.insert(id, leaving);
         Some(Ended { id, stream: main.stream, just_ran, out_of_memory })
     }
@@ -187,14 +206,14 @@ impl Children {
             if !reaped && leaving.look_again > now {
                 return true;
             }
-            if let Some(until) = leaving.doubt_until {
+            if let Some(until) = leaving.spared_until {
                 let left = leaving.belongings.processes();
                 if !left.is_empty() && now < until {
                     leaving.look_again = until;
                     return true;
                 }
-                leaving.doubt_until = None;
-                if !left.is_empty() {
+                leaving.spared_until = None;
+                if leaving.in_doubt && !left.is_empty() {
                     let titles = left.iter().take(MOST_TITLES).map(Process::title);
                     leaving.exit = Exit::Background(titles.collect());
                 }

@@ -147,6 +147,11 @@ impl Engine {
         self.log.say(text);
     }
 
+    #[cfg(test)]
+    pub(crate) fn newest_lines(&self) -> Vec<String> {
+        self.log.newest(None, 100).unwrap_or_default()
+    }
+
     /// Stops everything, because PID 1 has a problem of its own.
     pub(crate) fn broken(&mut self, what: String) {
         self.events.push_back(Event::Broken(what));

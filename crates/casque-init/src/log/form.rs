@@ -12,7 +12,7 @@ pub(super) fn lines(out: &mut Vec<u8>, format: LogFormat, time: Duration, label:
     match format {
         LogFormat::Text => {
             let prefix = format!("{label} | ");
-            out.reserve(block.len() + memchr_iter(b'\n', block).count() * prefix.len());
+            out.reserve(block.len() + block.len() / 4);
             for end in memchr_iter(b'\n', block) {
                 out.extend_from_slice(prefix.as_bytes());
                 out.extend_from_slice(without_return(&block[begin..end]));

@@ -9,13 +9,23 @@ pub(super) const KEPT_LINES: usize = 1000;
 pub(super) const KEPT_BYTES: usize = 1 << 20;
 
 /// Numbered lines, of which the oldest make room for the newest.
+///
+/// They are kept as they came, in blocks, and looked at one by one only when somebody asks.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     text: Vec<u8>,
-    /// Where the oldest kept line begins.
+    /// Where the oldest kept block begins.
     begin: usize,
-    /// Each kept line's number and length with its end.
-    lines: VecDeque<(u64, usize)>,
+    blocks: VecDeque<Block>,
+    lines: usize,
+}
+
+#[derive(Debug)]
+struct Block {
+    /// Of its last line.
+    number: u64,
+    lines: usize,
+    bytes: usize,
 }
 
 impl Ring {
@@ -23,23 +33,21 @@ impl Ring {
     pub(super) fn push(&mut self, block: &[u8], number: u64) -> u64 {
         let count = memchr_iter(b'\n', block).count();
         // Of a flood only the end is worth the copying.
-        let skipped = count.saturating_sub(KEPT_LINES);
-        let from = match skipped {
-            0 => 0,
+        let from = match count {
+            ..=KEPT_LINES => 0,
             _ => memrchr_iter(b'\n', block).nth(KEPT_LINES).map_or(0, |end| end + 1),
         };
-        let mut start = from;
-        for (number, end) in (number + skipped as u64..).zip(memchr_iter(b'\n', &block[from..])) {
-            let end = from + end + 1;
-            self.lines.push_back((number, end - start));
-            start = end;
-        }
-        self.text.extend_from_slice(&block[from..start]);
-        while self.lines.len() > KEPT_LINES || self.text.len() - self.begin > KEPT_BYTES {
-            match self.lines.pop_front() {
-                Some((_, length)) => self.begin += length,
-                None => break,
-            }
+        let lines = count.min(KEPT_LINES);
+        let bytes = block.len() - from;
+        self.blocks.push_back(Block { number: (number + count as u64).saturating_sub(1), lines, bytes });
+        self.text.extend_from_slice(&block[from..]);
+        self.lines += lines;
+        while let Some(oldest) = self.blocks.front()
+            && (self.lines - oldest.lines >= KEPT_LINES || self.text.len() - self.begin > KEPT_BYTES)
+        {
+            self.lines -= oldest.lines;
+            self.begin += oldest.bytes;
+            self.blocks.pop_front();
         }
         if self.begin > KEPT_BYTES / 2 {
             self.text.drain(..self.begin);
@@ -51,11 +59,17 @@ impl Ring {
     /// Returns the lines, newest first, with their numbers and without their ends.
     pub(super) fn newest(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let mut end = self.text.len();
-        self.lines.iter().rev().map(move |&(number, length)| {
-            let line = &self.text[end - length..end - 1];
-            end -= length;
-            (number, line.strip_suffix(b"\r").unwrap_or(line))
-        })
+        let blocks = self.blocks.iter().rev().map(move |block| {
+            let begin = end - block.bytes;
+            let text = &self.text[begin..end];
+            end = begin;
+            (block.number, text)
+        });
+        let lines = blocks.flat_map(|(number, text)| {
+            let lines = text.strip_suffix(b"\n").unwrap_or(text).rsplit(|&byte| byte == b'\n');
+            (0..=number).rev().zip(lines)
+        });
+        lines.map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line))).take(KEPT_LINES)
     }
 }
 

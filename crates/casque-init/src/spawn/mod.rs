@@ -12,6 +12,7 @@ use std::os::fd::OwnedFd;
 use casque_format::run::{Identity, Kind, Resource, Service, Sockets};
 
 use crate::exit::StartError;
+use crate::signal;
 
 pub(crate) use self::mark::Mark;
 pub(crate) use self::sys::{Child, Report, read_report};
@@ -55,6 +56,8 @@ pub(crate) struct Command {
     make: Vec<Directory>,
     /// Its main process has to stay: it is no one-shot and no probe.
     stays: bool,
+    /// What tells its workers to end when they have answered what they accepted on the ports of all.
+    farewell: Option<i32>,
 }
 
 /// A user to become.
@@ -121,6 +124,7 @@ impl Command {
             }
         }
         command.remove = service.remove.iter().map(|path| c_string(path)).collect();
+        command.farewell = signal::number(&service.stop.signal).filter(|_| service.sockets == Sockets::Nginx);
         command.stays = service.kind == Kind::Simple;
         command.make = service.directories.iter().map(|path| directory(path)).collect();
         command
@@ -154,7 +158,13 @@ impl Command {
             remove: Vec::new(),
             make: Vec::new(),
             stays: false,
+            farewell: None,
         }
+    }
+
+    /// Returns the signal for workers that are left when their master died.
+    pub(crate) fn farewell(&self) -> Option<i32> {
+        self.farewell
     }
 
     /// Says whether its main process has to stay in the foreground.

@@ -81,6 +81,11 @@ impl Container {
         Self::launch(plan, &[], change)
     }
 
+    /// Starts a plan by a program that does something first and then becomes `casque-init`.
+    pub fn start_below(plan: &Value, wrapper: &[&str]) -> Self {
+        Self::launch(plan, wrapper, |_| {})
+    }
+
     /// Starts a plan as PID 1 of namespaces of its own.
     pub fn start_as_pid_1(plan: &Value) -> Self {
         let unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -92,21 +97,32 @@ impl Container {
     }
 
     fn launch(plan: &Value, wrapper: &[&str], change: impl FnOnce(&mut Command)) -> Self {
+        let wrap =
+            |words: &[String]| wrapper.iter().map(|&word| word.to_owned()).chain(words.to_vec()).collect();
+        Self::launch_words(plan, wrap, change)
+    }
+
+    /// Starts a plan by other words than those of `casque-init`, its standard input being a pipe.
+    pub fn start_with_words(plan: &Value, wrap: impl FnOnce(&[String]) -> Vec<String>) -> Self {
+        Self::launch_words(plan, wrap, |command| {
+            command.stdin(Stdio::piped());
+        })
+    }
+
+    fn launch_words(
+        plan: &Value,
+        wrap: impl FnOnce(&[String]) -> Vec<String>,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         make_public(directory.path());
-        let text = plan.to_string().replace("DIR", directory.path().to_str().unwrap());
-        std::fs::write(directory.path().join("plan.json"), text).unwrap();
-        let mut words = wrapper.to_vec();
-        words.push(env!("CARGO_BIN_EXE_casque-init"));
-        let mut command = Command::new(words[0]);
-        command
-            .args(&words[1..])
-            .arg("--plan")
-            .arg(directory.path().join("plan.json"))
-            .arg("--control")
-            .arg(directory.path().join("control.sock"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        let place = directory.path().to_str().unwrap();
+        std::fs::write(directory.path().join("plan.json"), plan.to_string().replace("DIR", place)).unwrap();
+        let program = env!("CARGO_BIN_EXE_casque-init").to_owned();
+        let (plan, control) = (format!("{place}/plan.json"), format!("{place}/control.sock"));
+        let words = wrap(&[program, "--plan".to_owned(), plan, "--control".to_owned(), control]);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
         change(&mut command);
         let mut started = command.spawn().unwrap();
         let output = started.stdout.take().map(|mut pipe| {
@@ -117,6 +133,11 @@ impl Container {
             })
         });
         Self { directory: Some(directory), pid: started.id(), started, output }
+    }
+
+    /// Writes to standard input.
+    pub fn type_keys(&self, keys: &[u8]) {
+        self.started.stdin.as_ref().unwrap().write_all(keys).unwrap();
     }
 
     /// Returns a path in this test's own directory.

@@ -1,10 +1,12 @@
 //! The real program with small real services.
 #![expect(clippy::unwrap_used, reason = "clippy knows the tests here, not what they share")]
 
+mod behaviour;
 mod container;
 mod control;
 mod crash;
 mod log;
+mod old_host;
 mod prepare;
 mod process;
 mod ready;
