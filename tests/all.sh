@@ -42,6 +42,7 @@ main() {
     step tests/reproducible.sh
     step tests/cache.sh
     step tests/wrong-setting.sh
+    step tests/port-80.sh
     step tests/engines.sh
     step tests/five-commands.sh --engine docker
     step tests/five-commands.sh --engine podman

@@ -76,6 +76,17 @@ class Load:
     def one(self):
         self.answers.append((time.monotonic(), ask_page(self.port)))
 
+    def until_served(self, count):
+        """Waits until nginx has answered so many more requests."""
+        until, before = time.monotonic() + PATIENCE, self.served()
+        while self.served() < before + count:
+            if time.monotonic() > until:
+                sys.exit("nginx does not answer")
+            self.stopped.wait(1 / RATE)
+
+    def served(self):
+        return sum(answer == "200" for _, answer in self.answers)
+
     def stop(self):
         self.stopped.set()
         self.pacer.join()
@@ -174,7 +185,7 @@ def main():
                 if time.monotonic() > began + 5:
                     sys.exit(f"the port is not open after 5 s: {pathlib.Path(here, 'log').read_text()}")
             load = Load(port)
-            events = scenario(control, configuration, good)
+            events = scenario(control, load, configuration, good)
             answers = load.stop()
         finally:
             pid_1.send_signal(signal.SIGTERM)
@@ -191,7 +202,7 @@ def main():
             sys.exit("not every request was answered" if bad else f"nobody ever answered {missing}")
 
 
-def scenario(control, configuration, good):
+def scenario(control, load, configuration, good):
     """Does everything to the front that may happen to it; returns what and when."""
     events = []
 
@@ -201,7 +212,9 @@ def scenario(control, configuration, good):
         return name
 
     def ready_after(restarts):
-        return control.until("it is ready again", lambda f: f["state"] == "ready" and f["restarts"] > restarts)
+        front = control.until("it is ready again", lambda f: f["state"] == "ready" and f["restarts"] > restarts)
+        load.until_served(RATE // 2)
+        return front
 
     front = control.until("it is ready", lambda f: f["state"] == "ready")
     for _ in range(3):

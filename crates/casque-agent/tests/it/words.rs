@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
 
-use casque_format::control::{Overall, Reply, Request, ServiceState, ServiceStatus, Snapshot};
+use casque_format::control::{Event, Overall, Reply, Request, ServiceState, ServiceStatus, Snapshot};
 use serde_json::json;
 
 use crate::instance::{Finished, Instance};
@@ -256,4 +256,74 @@ fn a_shell_or_a_path_is_run_instead() {
         (finished.code, finished.stderr.as_str()),
         (127, "error: cannot run `/none`: No such file or directory (os error 2)\n")
     );
+}
+
+#[test]
+fn logs_are_lines_or_documents_and_go_on_when_they_are_followed() {
+    let lines = |lines: &[&str]| Reply::Logs { lines: lines.iter().map(|&line| line.to_owned()).collect() };
+    let (finished, asked) =
+        ask(&["logs", "web", "-n", "2", "--json"], lines(&["web | a | \"b\"", "web | c"]));
+    assert_eq!(asked, Request::Logs { service: Some("web".to_owned()), lines: 2 });
+    assert_eq!(
+        finished.quiet(),
+        "{\"line\":\"a | \\\"b\\\"\",\"service\":\"web\"}\n{\"line\":\"c\",\"service\":\"web\"}\n"
+    );
+    let (finished, asked) = ask(&["logs", "--follow"], lines(&["web | a", "db | b"]));
+    assert_eq!(asked, Request::Follow { service: None, lines: 100 });
+    assert_eq!(finished.quiet(), "web | a\ndb | b\n");
+}
+
+#[test]
+fn events_are_lines_or_documents() {
+    let event = Event { time: "T".to_owned(), container: Some(Overall::Degraded), service: None };
+    let reply = || Reply::Event { event: event.clone() };
+    assert_eq!(ask(&["events"], reply()).0.quiet(), "T everything: degraded\n");
+    let (finished, asked) = ask(&["events", "--json"], reply());
+    assert_eq!(asked, Request::Events);
+    assert_eq!(finished.quiet(), "{\"time\":\"T\",\"container\":\"degraded\"}\n");
+}
+
+#[test]
+fn a_command_runs_as_a_service_does() {
+    let instance = Instance::new();
+    let user = json!({ "name": "web", "uid": 64_001, "gid": 64_002, "groups": [64_003], "home": "/srv" });
+    let plan = json!({
+        "version": 1, "product": { "name": "vendor/backend", "version": "1", "command": "backend" },
+        "listen": [], "stop_budget_ms": 9000, "mask": [], "agent_uid": 910,
+        "services": { "web": {
+            "kind": "simple", "command": ["/bin/x"], "user": user, "environment": { "A": "1 2" },
+            "working_directory": "/usr", "umask": 0o027, "limits": { "nofile": 300 }, "start_timeout_ms": 1000,
+            "restart": { "policy": "always", "limit": 1, "delay_ms": 1, "max_delay_ms": 1, "stable_ms": 1 },
+            "stop": { "signal": "TERM", "timeout_ms": 1000 }, "critical": true,
+        } },
+    });
+    std::fs::create_dir_all(instance.path("/run/casque")).unwrap();
+    std::fs::write(instance.path("/run/casque/plan.json"), plan.to_string()).unwrap();
+    let script = "env | sort | grep -v -e ^_ -e ^PWD; pwd; umask; ulimit -n; id -u; id -G; grep NoNewPrivs /proc/self/status";
+    let finished =
+        instance.run(&["exec-as", "web", "sh", "-c", script], &[("TERM", "dumb"), ("SECRET", "x")]);
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let ids = if rustix::process::geteuid().is_root() {
+        "64001\n64002 64003".to_owned()
+    } else {
+        String::from_utf8(
+            std::process::Command::new("sh").args(["-c", "id -u; id -G"]).output().unwrap().stdout,
+        )
+        .unwrap()
+        .trim()
+        .to_owned()
+    };
+    assert_eq!(
+        finished.quiet(),
+        format!(
+            "A=1 2\nHOME=/srv\nLOGNAME=web\nPATH={path}\nTERM=dumb\nUSER=web\n/usr\n0027\n300\n{ids}\nNoNewPrivs:\t1\n"
+        )
+    );
+    let unknown = instance.run(&["exec-as", "wen", "id"], &[]);
+    assert_eq!(
+        (unknown.code, unknown.stderr.as_str()),
+        (64, "error: this container runs no service `wen`, did you mean `web`?\n")
+    );
+    let missing = instance.run(&["exec-as", "web", "/missing"], &[]);
+    assert_eq!(missing.code, 127);
 }
