@@ -1,12 +1,13 @@
 //! What the settings say about the log, judged before anything starts.
 
+use casque_format::image::ImagePlan;
 use casque_format::paths;
 use casque_format::run::{LogFormat, LogLimit, Logs};
 
 use crate::settings::{Problem, Resolved, Settings};
 
 /// Returns what becomes of what services write; settings that the image does not have mean the usual.
-pub fn logs(settings: &Settings) -> Result<Logs, Vec<Problem>> {
+pub fn logs(plan: &ImagePlan, settings: &Settings) -> Result<Logs, Vec<Problem>> {
     let mut problems = Vec::new();
     let format = read(settings, "log-format", "`text` or `json`", &mut problems, |text| match text {
         "text" => Some(LogFormat::Text),
@@ -27,7 +28,7 @@ pub fn logs(settings: &Settings) -> Result<Logs, Vec<Problem>> {
         format: format.unwrap_or_default(),
         directory: (limit.files > 0).then(|| paths::LOGS.to_owned()),
         limit,
-        ..Logs::default()
+        services: plan.logs.clone(),
     })
 }
 
@@ -67,14 +68,21 @@ mod tests {
         given.iter().map(one).collect()
     }
 
+    fn logs(settings: &Settings) -> Result<Logs, Vec<Problem>> {
+        let mut plan = crate::plan::tests::plan();
+        plan.logs.insert("web".to_owned(), LogLimit { size: 7, files: 7 });
+        super::logs(&plan, settings)
+    }
+
     #[test]
     fn the_settings_decide_what_lines_look_like_and_what_is_kept() {
-        let logs = logs(&settings(&[("log-format", "json"), ("log-size", "3"), ("log-files", "2")])).unwrap();
-        assert_eq!((logs.format, logs.directory.as_deref()), (LogFormat::Json, Some("/data/logs")));
-        assert_eq!(logs.limit, LogLimit { size: 3 << 20, files: 2 });
-        let none = super::logs(&settings(&[("log-files", "0")])).unwrap();
+        let made = logs(&settings(&[("log-format", "json"), ("log-size", "3"), ("log-files", "2")])).unwrap();
+        assert_eq!((made.format, made.directory.as_deref()), (LogFormat::Json, Some("/data/logs")));
+        assert_eq!(made.limit, LogLimit { size: 3 << 20, files: 2 });
+        assert_eq!(made.services["web"], LogLimit { size: 7, files: 7 });
+        let none = logs(&settings(&[("log-files", "0")])).unwrap();
         assert_eq!(none.directory, None);
-        let usual = super::logs(&settings(&[])).unwrap();
+        let usual = logs(&settings(&[])).unwrap();
         assert_eq!((usual.format, usual.limit), (LogFormat::Text, LogLimit::default()));
     }
 

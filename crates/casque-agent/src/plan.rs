@@ -65,14 +65,15 @@ fn mask(settings: &Settings) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use casque_format::settings::{Kind, Setting};
     use serde_json::json;
 
     use super::*;
     use crate::settings::{Origin, Resolved, Text, Value};
 
-    fn plan() -> ImagePlan {
+    /// Returns a plan of three services, two of which a setting switches.
+    pub fn plan() -> ImagePlan {
         let service = |after: &[&str]| {
             json!({
                 "kind": "simple", "command": ["/bin/x"], "environment": {"STATIC": "1"}, "after": after,

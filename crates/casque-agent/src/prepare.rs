@@ -38,7 +38,7 @@ pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Er
     })?;
     let mut settings =
         settings::resolve(&plan.settings, &plan.env_prefix, environment, root).map_err(Error::Settings)?;
-    let logs = logs(&settings).map_err(Error::Settings)?;
+    let logs = logs(&plan, &settings).map_err(Error::Settings)?;
     let candidates = candidates(root, &settings)?;
     set(&mut settings, &candidates);
     // Rendered once only to see that it can be: up to here nothing has been written.

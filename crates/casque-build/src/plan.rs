@@ -1,5 +1,6 @@
 //! The last layer: the run plan, the templates, the front's includes and the customer's command.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +8,7 @@ use std::path::Path;
 
 use casque_format::image::{DataDirectory, ImagePlan, Product, VERSION};
 use casque_format::paths;
-use casque_format::run::Identity;
+use casque_format::run::{Identity, LogLimit};
 use casque_format::shim::Report;
 use casque_image::resolve::located;
 
@@ -152,6 +153,7 @@ impl Builder<'_> {
             agent,
             stop_budget_ms: image.stop_timeout.milliseconds,
             status_path,
+            logs: logs(manifest),
         };
         let vendor = below.iter().filter(|stage| stage.record.vendor).map(|stage| stage.trees[0].as_path());
         for file in template::find(vendor, root).map_err(BuildError::Root)? {
@@ -175,6 +177,12 @@ fn comment(layers: &[LayerStep], name: &str) -> String {
         StepNetwork::Host => "it had this host's network, and nobody knows what it took from there",
     };
     format!("what `{run}` left; {network}")
+}
+
+fn logs(manifest: &Manifest) -> BTreeMap<String, LogLimit> {
+    let rules = manifest.content.logs.iter();
+    let limit = |size: u32, files| LogLimit { size: u64::from(size) << 20, files };
+    rules.map(|(name, rule)| (name.clone(), limit(rule.size.get(), rule.files.get()))).collect()
 }
 
 fn data_directories(manifest: &Manifest, accounts: &Accounts) -> Result<Vec<DataDirectory>, ServiceError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::run::{Identity, Service};
+use crate::run::{Identity, LogLimit, Service};
 use crate::settings::Setting;
 
 /// The version of [`ImagePlan`] this code writes.
@@ -37,6 +37,9 @@ pub struct ImagePlan {
     pub stop_budget_ms: u64,
     /// Path that the agent answers, such as `/status`.
     pub status_path: String,
+    /// What the log files of single services may take, whatever the settings say of all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub logs: BTreeMap<String, LogLimit>,
 }
 
 /// What the image is.

@@ -35,6 +35,12 @@ pub(crate) struct Control {
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
+    /// A descriptor for when there is no other left.
+    reserve: Option<fs::File>,
+}
+
+fn reserve() -> Option<fs::File> {
+    fs::File::open("/dev/null").ok()
 }
 
 #[derive(Debug)]
@@ -101,7 +107,8 @@ impl Control {
         // Each request is judged by who asks, too.
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, path: path.to_owned(), clients: BTreeMap::new(), next_client: 0 })
+        let reserve = reserve();
+        Ok(Self { listener, path: path.to_owned(), clients: BTreeMap::new(), next_client: 0, reserve })
     }
 
     /// Lets a group connect: that of the agent, when it has a user of its own.
@@ -125,16 +132,23 @@ impl Control {
 
     /// Takes everybody who knocks.
     pub(crate) fn accept(&mut self, now: Duration) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                // Whoever knocks would make poll(2) return at once, again and again.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                    if self.make_room() || self.turn_away() {
+                        continue;
+                    }
+                    return;
+                }
+                Err(_) => return,
+            };
             let Ok(uid) = net::peer_uid(&stream) else {
                 continue;
             };
             if self.clients.len() >= MOST_CLIENTS {
-                // Who only holds the line makes room.
-                let idle = self.clients.iter().find(|(_, c)| !c.busy && c.wants == Wants::Nothing);
-                if let Some(id) = idle.map(|(&id, _)| id) {
-                    self.clients.remove(&id);
-                }
+                self.make_room();
             }
             if stream.set_nonblocking(true).is_err() || self.clients.len() >= MOST_CLIENTS {
                 // Hanging up is the one answer that cannot block.
@@ -156,6 +170,21 @@ impl Control {
                 },
             );
         }
+    }
+
+    /// Hangs up on somebody who only holds the line, if there is one.
+    fn make_room(&mut self) -> bool {
+        let idle = self.clients.iter().find(|(_, client)| !client.busy && client.wants == Wants::Nothing);
+        let idle = idle.map(|(&id, _)| id);
+        idle.is_some_and(|id| self.clients.remove(&id).is_some())
+    }
+
+    /// Takes a connection by the descriptor kept for this, and ends it.
+    fn turn_away(&mut self) -> bool {
+        let had = self.reserve.take().is_some();
+        let taken = had && self.listener.accept().is_ok();
+        self.reserve = reserve();
+        taken
     }
 
     /// Reads what a client sent.
@@ -415,5 +444,40 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(control);
         assert!(!path.exists());
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_a_client_sends_is_answered_or_hung_up_on(
+            pieces in proptest::collection::vec(
+                proptest::prelude::prop_oneof![
+                    proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+                    proptest::strategy::Just(b"{\"command\":\"status\"}\n".to_vec()),
+                    proptest::strategy::Just(b"{\"command\":\"logs\",\"lines\":-1}\n".to_vec()),
+                ],
+                0..12,
+            ),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let mut control = Control::open(&directory.path().join("control.sock")).unwrap();
+            let mut client = UnixStream::connect(directory.path().join("control.sock")).unwrap();
+            control.accept(Duration::ZERO);
+            let rights = Rights { own_uid: sys::effective_uid(), agent_uid: None };
+            let mut lines = 0;
+            for piece in &pieces {
+                client.write_all(piece).unwrap();
+                lines += piece.iter().filter(|&&byte| byte == b'\n').count();
+                control.read(1);
+                while let Some(request) = control.next_request(1, rights, Duration::ZERO) {
+                    proptest::prop_assert_eq!(request, Request::Status);
+                    control.answer(1, &Reply::Done, Duration::ZERO);
+                }
+            }
+            drop(control);
+            let mut answers = String::new();
+            client.read_to_string(&mut answers).unwrap();
+            proptest::prop_assert_eq!(answers.lines().count(), lines);
+        }
     }
 }

@@ -126,4 +126,12 @@ mod tests {
         assert!(session(own.session).contains(&own));
         assert!(own.title().ends_with(&format!("(process {})", us())));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_in_a_table_ends_pid_1(stat in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
+            let _ = parse(1, &stat);
+            let _ = parse(1, &[b"1 (".as_slice(), &stat, b") S 1 1 1"].concat());
+        }
+    }
 }

@@ -36,6 +36,7 @@ pub(super) fn check(manifest: &Manifest, text: &str) -> Result<(), ManifestError
     checker.front()?;
     checker.cycles()?;
     checker.stop_budget()?;
+    checker.logs()?;
     checker.data()
 }
 
@@ -333,6 +334,18 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The log files of a service that is not there would never be written.
+    fn logs(&self) -> Result<(), ManifestError> {
+        let content = &self.manifest.content;
+        match content.logs.keys().find(|name| !content.service.contains_key(name.as_str())) {
+            Some(name) => {
+                let expected = "the name of a service that this manifest defines";
+                self.value(self.table(&format!("logs.{name}")), "logs", name, expected)
+            }
+            None => Ok(()),
+        }
     }
 
     fn service(&self, name: &str, rule: &ServiceRule) -> Result<(), ManifestError> {

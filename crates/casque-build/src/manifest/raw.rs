@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::Path;
 
+use casque_format::run::LogLimit;
 use casque_format::settings::Setting;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
@@ -36,6 +38,24 @@ pub struct File {
     /// What lives in the volume.
     #[serde(default)]
     pub data: Data,
+    /// What the log files of single services may take.
+    #[serde(default)]
+    pub logs: BTreeMap<String, LogRule>,
+}
+
+/// `[logs.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRule {
+    /// MiB of one file.
+    pub size: NonZeroU32,
+    /// How many are kept.
+    #[serde(default = "default_log_files")]
+    pub files: NonZeroU32,
+}
+
+fn default_log_files() -> NonZeroU32 {
+    NonZeroU32::new(LogLimit::default().files).unwrap_or(NonZeroU32::MIN)
 }
 
 /// `[image]`.

@@ -169,3 +169,10 @@ fn two_environments_of_a_layer_are_at_two_places() {
     let one = "{ venv = \"/opt/v\", requirements = \"casque.toml\" }";
     insta::assert_snapshot!(mistake(&format!("[[layer]]\nname = \"a\"\npython = [{one}, {one}]\n")), @"casque.toml:10: `layer.python.venv` is `/opt/v`, expected a path that no other environment of the layer has");
 }
+
+#[test]
+fn log_files_of_a_service_that_is_not_there_are_refused() {
+    let web = "[service.web]\ncommand = [\"web\"]\n";
+    insta::assert_snapshot!(mistake(&format!("{web}[logs.wbe]\nsize = 5\n")), @"");
+    insta::assert_snapshot!(mistake(&format!("{web}[logs.web]\nsize = 0\n")), @"");
+}

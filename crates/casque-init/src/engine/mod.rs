@@ -293,6 +293,8 @@ impl Engine {
     /// Takes requests, lets the supervisor decide about all that happened, and shows the outcome;
     /// an error is PID 1's exit code.
     fn decide(&mut self) -> Result<(), i32> {
+        // Before anybody begins to follow, who would get them twice.
+        self.feed_followers(self.now());
         self.take_requests();
         while let Some(event) = self.events.pop_front() {
             let now = self.now();

@@ -466,6 +466,28 @@ fn behaviour_25_clients_that_hold_the_line_keep_nobody_out() {
 }
 
 #[test]
+fn behaviour_25_with_no_descriptor_left_who_holds_the_line_makes_room() {
+    let services = plan(&json!({ "web": { "command": ["sleep", "1000"] } }));
+    let container = Container::start_below(&services, &["prlimit", "--nofile=20:20"]);
+    container.wait_ready();
+    let stuck: Vec<UnixStream> = (0..40).map(|_| container.connect()).collect();
+    assert!(matches!(container.ask(&Request::Status), Reply::Status { .. }));
+    // Watchers are not sent away: then whoever comes is.
+    let watch = |mut stream: UnixStream| {
+        let _ = stream.write_all(b"{\"command\":\"watch\"}\n");
+        stream
+    };
+    let watchers: Vec<UnixStream> = stuck.into_iter().map(watch).collect();
+    container.until("they all watch, or have been hung up on", || {
+        let mut stream = container.connect();
+        let mut byte = [0];
+        std::io::Read::read(&mut stream, &mut byte).is_ok_and(|count| count == 0)
+    });
+    drop(watchers);
+    assert_eq!(container.stop().code, Some(0));
+}
+
+#[test]
 fn behaviour_25_who_follows_gets_each_line_and_who_does_not_read_is_left_behind() {
     let script = "while ! test -e DIR/go; do sleep 0.01; done; seq 1 200000; touch DIR/done; exec sleep 1000";
     let container = Container::start(&plan(&json!({

@@ -35,6 +35,7 @@ const TABLES: [(&str, &str); 20] = [
     ("## `[users.NAME]`", "[users.a]\nzzz = 1"),
     ("## `[data]`", "[data]\nzzz = 1"),
     ("### `directories`", "[data]\ndirectories = [{ zzz = 1 }]"),
+    ("## `[logs.NAME]`", "[logs.a]\nzzz = 1"),
 ];
 
 /// Reads a manifest; the files that the examples name are there.
