@@ -297,9 +297,11 @@ impl Log {
     /// From now on keeps what is written for [`Self::fresh`], or no longer.
     pub(crate) fn follow(&mut self, follow: bool) {
         match follow {
-            true => self.fresh.get_or_insert_default(),
-            false => return self.fresh = None,
-        };
+            true => {
+                self.fresh.get_or_insert_default();
+            }
+            false => self.fresh = None,
+        }
     }
 
     /// Takes the blocks of lines that were written since the last time, each with its label.
