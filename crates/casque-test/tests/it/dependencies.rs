@@ -44,7 +44,7 @@ const EDGES: [(&str, &[&str]); 16] = [
 /// Crates whose whole list of dependencies is part of their design.
 const WHOLE: [(&str, &[&str]); 3] = [
     ("casque-format", &["hex", "serde", "serde_json", "sha2", "thiserror"]),
-    ("casque-init", &["casque-format", "libc", "serde_json"]),
+    ("casque-init", &["casque-format", "libc", "memchr", "serde_json"]),
     ("casque-units", &["casque-format", "thiserror"]),
 ];
 
