@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use casque_format::image::{ImagePlan, ImageService};
 use casque_format::run::{self, AgentConfig, Logs, RunPlan, Service};
 
+use crate::env::Environment;
 use crate::settings::Settings;
 
 /// Decides every condition: which services run, and with what in their environment.
-pub fn run_plan(plan: &ImagePlan, settings: &Settings, logs: Logs) -> RunPlan {
+pub fn run_plan(plan: &ImagePlan, settings: &Settings, environment: &Environment, logs: Logs) -> RunPlan {
     let running: BTreeMap<&String, &ImageService> =
         plan.services.iter().filter(|(_, service)| is_on(service, settings)).collect();
     let names: BTreeSet<&str> = running.keys().map(|name| name.as_str()).collect();
     let services = running
         .into_iter()
-        .map(|(name, service)| (name.clone(), resolved(service, settings, &names)))
+        .map(|(name, service)| (name.clone(), resolved(service, settings, environment, &names)))
         .collect();
     RunPlan {
         version: run::VERSION,
@@ -45,9 +46,21 @@ fn is_on(service: &ImageService, settings: &Settings) -> bool {
     service.when.as_ref().is_none_or(on) && !service.unless.as_ref().is_some_and(on)
 }
 
-fn resolved(service: &ImageService, settings: &Settings, running: &BTreeSet<&str>) -> Service {
+fn resolved(
+    service: &ImageService,
+    settings: &Settings,
+    environment: &Environment,
+    running: &BTreeSet<&str>,
+) -> Service {
     let mut resolved = service.service.clone();
     resolved.after.retain(|name| running.contains(name.as_str()));
+    resolved.requires.retain(|name| running.contains(name.as_str()));
+    resolved.when_lost.retain(|name, _| running.contains(name.as_str()));
+    for variable in &service.inherit {
+        if let Some(text) = environment.get(variable).and_then(|value| value.to_str()) {
+            resolved.environment.insert(variable.clone(), text.to_owned());
+        }
+    }
     for (variable, name) in &service.environment_settings {
         if let Some(text) = settings.get(name).and_then(|setting| setting.text()) {
             resolved.environment.insert(variable.clone(), text.to_owned());
@@ -81,6 +94,9 @@ pub mod tests {
                 "restart": {"policy": "always", "limit": 1, "delay_ms": 1, "max_delay_ms": 1, "stable_ms": 1},
             })
         };
+        let mut web = service(&["mail", "mongodb"]);
+        web["requires"] = json!(["mail", "mongodb"]);
+        web["when_lost"] = json!({ "mail": "restart", "mongodb": "stop" });
         serde_json::from_value(json!({
             "version": 1, "expose": [80], "settings": {}, "env_prefix": "", "templates": [], "data": [],
             "product": {"name": "vendor/backend", "version": "1", "command": "backend"},
@@ -91,7 +107,7 @@ pub mod tests {
                 "mongodb": {"service": service(&[]), "unless": "mongodb-url"},
                 "mail": {"service": service(&[]), "when": "smtp-url"},
                 "web": {
-                    "service": service(&["mail", "mongodb"]),
+                    "service": web, "inherit": ["TZ", "HTTP_PROXY"],
                     "environment_settings": {"MONGODB_URL": "mongodb-url", "SMTP_URL": "smtp-url"},
                 },
             },
@@ -116,35 +132,39 @@ pub mod tests {
         Settings::from(["mongodb-url", "smtp-url", "status-token"].map(one))
     }
 
-    fn run_plan(plan: &ImagePlan, settings: &Settings) -> RunPlan {
-        super::run_plan(plan, settings, Logs::default())
+    fn run_plan(plan: &ImagePlan, settings: &Settings, environment: &Environment) -> RunPlan {
+        super::run_plan(plan, settings, environment, Logs::default())
     }
 
     #[test]
     fn settings_switch_services_and_what_waited_for_one_that_is_off_waits_no_longer() {
-        let without = run_plan(&plan(), &settings(&[]));
+        let without = run_plan(&plan(), &settings(&[]), &Environment::default());
         assert_eq!(without.services.keys().collect::<Vec<_>>(), ["mongodb", "web"]);
         assert_eq!(without.services["web"].after, ["mongodb"]);
-        let with =
-            run_plan(&plan(), &settings(&[("mongodb-url", "mongodb://db"), ("smtp-url", "smtp://mail")]));
+        assert_eq!(without.services["web"].requires, ["mongodb"]);
+        assert_eq!(without.services["web"].when_lost.keys().collect::<Vec<_>>(), ["mongodb"]);
+        let with = &settings(&[("mongodb-url", "mongodb://db"), ("smtp-url", "smtp://mail")]);
+        let with = run_plan(&plan(), with, &Environment::default());
         assert_eq!(with.services.keys().collect::<Vec<_>>(), ["mail", "web"]);
         assert_eq!(with.services["web"].after, ["mail"]);
     }
 
     #[test]
     fn a_setting_reaches_the_environment_of_its_service_only_when_it_has_a_value() {
-        let resolved = run_plan(&plan(), &settings(&[("smtp-url", "smtp://mail")]));
+        let environment = Environment::from([("TZ", "Europe/Berlin"), ("HTTP_PROXY", ""), ("OTHER", "x")]);
+        let resolved = run_plan(&plan(), &settings(&[("smtp-url", "smtp://mail")]), &environment);
         let environment = &resolved.services["web"].environment;
         assert_eq!(
             environment.iter().map(|(a, b)| format!("{a}={b}")).collect::<Vec<_>>(),
-            ["SMTP_URL=smtp://mail", "STATIC=1"]
+            ["SMTP_URL=smtp://mail", "STATIC=1", "TZ=Europe/Berlin"]
         );
         assert_eq!(resolved.services["mail"].environment.len(), 1);
     }
 
     #[test]
     fn every_secret_and_each_line_of_it_is_masked() {
-        let resolved = run_plan(&plan(), &settings(&[("smtp-url", "one\n\ntwo"), ("status-token", "one")]));
+        let settings = settings(&[("smtp-url", "one\n\ntwo"), ("status-token", "one")]);
+        let resolved = run_plan(&plan(), &settings, &Environment::default());
         assert_eq!(resolved.mask, ["one", "one\n\ntwo", "two"]);
         assert_eq!((resolved.listen, resolved.agent_uid), (vec![80], 7));
     }

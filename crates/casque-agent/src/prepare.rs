@@ -55,7 +55,7 @@ pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Er
         kept.map(|text| (name.clone(), text)).map_err(|source| Error::Secret { setting: name, source })
     });
     set(&mut settings, &kept.collect::<Result<Vec<_>, _>>()?);
-    write_run(root, &plan, &settings, logs, &warnings)?;
+    write_run(root, &plan, &settings, environment, logs, &warnings)?;
     Ok(warnings)
 }
 
@@ -162,6 +162,7 @@ fn write_run(
     root: &Root,
     plan: &ImagePlan,
     settings: &Settings,
+    environment: &Environment,
     logs: Logs,
     warnings: &[String],
 ) -> Result<(), Error> {
@@ -188,7 +189,8 @@ fn write_run(
     make(root, &directory)?;
     let config = plan::agent_config(plan, settings, warnings.to_vec());
     write_json(&root.join(paths::AGENT_CONFIG), &config, Access::handed_to(agent.uid, agent.gid, 0o600))?;
-    write_json(&root.join(paths::RUN_PLAN), &plan::run_plan(plan, settings, logs), Access::PRIVATE)
+    let run = plan::run_plan(plan, settings, environment, logs);
+    write_json(&root.join(paths::RUN_PLAN), &run, Access::PRIVATE)
 }
 
 /// Keeps two at the same time from removing each other's temporary files, until it is dropped.

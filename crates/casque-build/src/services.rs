@@ -5,12 +5,16 @@ use std::path::Path;
 
 use casque_format::image::ImageService;
 use casque_format::paths;
-use casque_format::run::{Identity, Kind, Ready, Restart, RestartPolicy, Service, Sockets, Stop};
+use casque_format::run::{
+    Health, Identity, Kind, Ready, Reload, Replicas, Restart, RestartPolicy, RunDirectory, Service, Sockets,
+    Stop,
+};
 use casque_image::resolve::located;
 use casque_units::{Note, Startup, Step, Translated, Weight};
 
 use crate::error::ServiceError;
 use crate::identity::Accounts;
+use crate::manifest::raw::{ReloadRule, ReplicasRule};
 use crate::manifest::{Manifest, ReadyRule, ServiceRule};
 use crate::stop;
 use crate::unit::{self, NotFound};
@@ -21,8 +25,8 @@ const BEFORE_STOP_MS: u64 = 250;
 /// Where programs are looked for when a service has no `PATH` of its own.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// From spawn to ready when nothing is said, milliseconds.
-const START_TIMEOUT_MS: u64 = 60_000;
+/// One run of what has a schedule, when nothing is said, milliseconds.
+const RUN_TIMEOUT_MS: u64 = 60 * 60 * 1000;
 
 /// Services of an image and what could not be carried over.
 pub(crate) struct Services {
@@ -67,6 +71,7 @@ pub(crate) fn services(
             service: made.service,
             when: rule.when.as_ref().map(|setting| setting.get_ref().clone()),
             unless: rule.unless.as_ref().map(|setting| setting.get_ref().clone()),
+            inherit: rule.inherit.iter().map(|variable| variable.get_ref().clone()).collect(),
             environment_settings: rule
                 .environment_settings
                 .iter()
@@ -100,6 +105,12 @@ fn before(image: &ImageService, step: Step) -> ImageService {
         service.directories.clear();
     }
     service.ready = None;
+    service.health = None;
+    service.once = None;
+    service.schedule = None;
+    service.reload = None;
+    service.replicas = None;
+    service.when_lost.clear();
     service.restart = Restart { policy: RestartPolicy::OnFailure, ..Restart::default() };
     service.sockets = Sockets::None;
     service.remove.clear();
@@ -139,7 +150,7 @@ fn service(
     if let Some(command) = &rule.command {
         service.command.clone_from(command);
     }
-    service.kind = rule.kind.unwrap_or(service.kind);
+    service.kind = rule.kind().unwrap_or(service.kind);
     if let Some(directory) = &rule.working_directory {
         service.working_directory = Some(directory.clone());
     }
@@ -148,46 +159,91 @@ fn service(
         service.working_directory = Some(home.to_owned());
     }
     service.environment.extend(rule.environment.clone());
-    service.after = rule.after.iter().map(|needed| needed.get_ref().clone()).collect();
-    if let Some(ready) = rule.ready.as_ref().and_then(ready) {
-        service.ready = Some(ready);
-    }
+    surroundings(name, rule, service, accounts)?;
+    order(rule, service);
+    checks(rule, service);
     service.restart.policy = match service.kind {
         Kind::Oneshot => RestartPolicy::OnFailure,
         Kind::Simple => rule.restart.unwrap_or(service.restart.policy),
     };
+    if rule.schedule.is_some() {
+        service.start_timeout_ms = RUN_TIMEOUT_MS;
+    }
     if let Some(timeout) = rule.start_timeout {
         service.start_timeout_ms = timeout.milliseconds;
     }
     if let Some(signal) = &rule.stop.signal {
         service.stop.signal.clone_from(signal.get_ref());
     }
-    service.critical = rule.critical.unwrap_or(true);
+    service.critical = rule.critical.unwrap_or(rule.schedule.is_none());
     if rule.front.is_some() {
         become_front(service);
     }
     Ok(made)
 }
 
-fn plain() -> Service {
-    Service {
-        kind: Kind::Simple,
-        command: Vec::new(),
-        user: None,
-        working_directory: None,
-        environment: BTreeMap::new(),
-        umask: None,
-        limits: BTreeMap::new(),
-        after: Vec::new(),
-        ready: None,
-        start_timeout_ms: START_TIMEOUT_MS,
-        restart: Restart::default(),
-        stop: Stop::default(),
-        critical: true,
-        sockets: Sockets::None,
-        remove: Vec::new(),
-        directories: Vec::new(),
+/// What its process finds.
+fn surroundings(
+    name: &str,
+    rule: &ServiceRule,
+    service: &mut Service,
+    accounts: &Accounts,
+) -> Result<(), ServiceError> {
+    service.umask = rule.umask.map(|mask| mask.0).or(service.umask);
+    service.limits.extend(rule.limits.iter().map(|(resource, limit)| (*resource, *limit)));
+    service.nice = rule.nice.as_ref().map(|nice| *nice.get_ref()).or(service.nice);
+    service.oom_score_adjust =
+        rule.oom_score_adjust.as_ref().map(|score| *score.get_ref()).or(service.oom_score_adjust);
+    for directory in &rule.directories {
+        let owner = match &directory.owner {
+            Some(user) => identity(name, user, None, &[], accounts)?
+                .map_or(Some((0, 0)), |identity| Some((identity.uid, identity.gid))),
+            None => None,
+        };
+        let path = directory.path.get_ref().clone();
+        service.directories.push(RunDirectory { path, mode: directory.mode.0, owner });
     }
+    service.replicas = rule.replicas.as_ref().map(|replicas| {
+        let ReplicasRule { count, per_cpu, per_memory, max } = replicas.get_ref().clone();
+        Replicas { count, per_cpu, per_memory, max }
+    });
+    Ok(())
+}
+
+/// Which services it needs, and when it runs.
+fn order(rule: &ServiceRule, service: &mut Service) {
+    let names = |list: &[toml::Spanned<String>]| list.iter().map(|name| name.get_ref().clone()).collect();
+    service.after = names(&rule.after);
+    service.requires = names(&rule.requires);
+    service.when_lost =
+        rule.when_lost.iter().map(|(name, policy)| (name.get_ref().clone(), *policy)).collect();
+    service.once = rule.once;
+    service.schedule = rule.schedule.as_ref().map(|schedule| schedule.get_ref().clone());
+}
+
+/// How to tell that it serves, and how it learns of changes.
+fn checks(rule: &ServiceRule, service: &mut Service) {
+    if let Some(ready) = rule.ready.as_ref().and_then(ready) {
+        service.ready = Some(ready);
+    }
+    service.health = rule.health.as_ref().and_then(|health| {
+        Some(Health {
+            check: ready(&health.check())?,
+            interval_ms: health.interval.milliseconds,
+            timeout_ms: health.timeout.milliseconds,
+            failures: health.failures,
+        })
+    });
+    let signal =
+        |rule: &ReloadRule| rule.signal.as_ref().map(|signal| Reload::Signal(signal.get_ref().clone()));
+    let command = |rule: &ReloadRule| rule.exec.clone().map(Reload::Exec);
+    service.reload = rule.reload.as_ref().and_then(|rule| signal(rule).or_else(|| command(rule)));
+    service.files =
+        rule.files.as_ref().map(|files| files.iter().map(|file| file.get_ref().clone()).collect());
+}
+
+fn plain() -> Service {
+    Service::new(Kind::Simple, Vec::new())
 }
 
 /// The agent's own service: it answers until the front does, and again when the front does not.
@@ -202,7 +258,13 @@ pub(crate) fn agent(identity: Identity) -> ImageService {
         stop: Stop { timeout_ms: 500, ..Stop::default() },
         ..plain()
     };
-    ImageService { service, when: None, unless: None, environment_settings: BTreeMap::new() }
+    ImageService {
+        service,
+        when: None,
+        unless: None,
+        inherit: Vec::new(),
+        environment_settings: BTreeMap::new(),
+    }
 }
 
 /// The front inherits the sockets, and is ready when it answers on its own socket: on the shared ones the agent may answer.
@@ -211,7 +273,7 @@ fn become_front(service: &mut Service) {
     service.sockets = Sockets::Nginx;
     service.ready = Some(Ready::Http(format!("unix:{}:/", paths::FRONT_SOCKET)));
     service.remove.push(paths::FRONT_SOCKET.to_owned());
-    service.directories.push(directory.display().to_string());
+    service.directories.push(RunDirectory::new(directory.display().to_string()));
 }
 
 fn ready(rule: &ReadyRule) -> Option<Ready> {
@@ -222,6 +284,7 @@ fn ready(rule: &ReadyRule) -> Option<Ready> {
         .or_else(|| text(Ready::Redis, &rule.redis))
         .or_else(|| text(Ready::Mongodb, &rule.mongodb))
         .or_else(|| rule.exec.clone().map(Ready::Exec))
+        .or_else(|| rule.notify.filter(|notify| *notify).map(|_| Ready::Notify))
 }
 
 fn translated(
@@ -282,7 +345,7 @@ fn order_notes(
         let key = if needed { "Requires" } else { "After" };
         let subject = format!("{key}={unit}");
         match declared(unit) {
-            Some((name, _)) if rule.after.iter().any(|after| after.get_ref() == name) => None,
+            Some((name, _)) if rule.needs().any(|after| after.get_ref() == name) => None,
             Some((name, _)) => Some(Note {
                 weight: Weight::Lost,
                 subject,

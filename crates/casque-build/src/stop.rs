@@ -33,7 +33,7 @@ pub(crate) fn timeouts(
 ) -> Result<BTreeMap<String, u64>, OverBudget> {
     let given = |name: &str| {
         let rule = &services[name];
-        match rule.kind {
+        match rule.kind() {
             Some(Kind::Oneshot) => Some(0),
             _ => rule.stop.timeout.map(|timeout| timeout.milliseconds),
         }
@@ -69,8 +69,7 @@ fn longest_chain(
     timeout: &dyn Fn(&str) -> u64,
 ) -> (u64, Vec<String>) {
     let rest = services[name]
-        .after
-        .iter()
+        .needs()
         .map(|needed| longest_chain(services, needed.get_ref(), timeout))
         .max_by_key(|(needed, _)| *needed);
     let (rest_ms, mut chain) = rest.unwrap_or_default();

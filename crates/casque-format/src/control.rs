@@ -28,6 +28,8 @@ pub enum Request {
         /// Which.
         service: String,
     },
+    /// Prepares the plan anew and carries out what is different in it; answered when that has begun, or with why nothing was changed.
+    Reload,
     /// Answered with the newest captured lines.
     Logs {
         /// Which; none means all, in the order they were written.

@@ -64,6 +64,9 @@ pub struct ImageService {
     /// Runs only when this setting has no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<String>,
+    /// Environment variables that it takes over from the container, where they are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inherit: Vec<String>,
     /// Environment variables that take a setting's value: variable to setting name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment_settings: BTreeMap<String, String>,

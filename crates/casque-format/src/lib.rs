@@ -16,12 +16,14 @@
 //! | [`doctor::Examination`] | `casque doctor --json` | whoever sets up a machine | stdout |
 
 pub mod control;
+pub mod cron;
 pub mod difference;
 #[cfg(feature = "digest")]
 pub mod digest;
 pub mod doctor;
 pub mod image;
 pub mod marks;
+pub mod once;
 pub mod paths;
 #[cfg(feature = "release")]
 pub mod release;

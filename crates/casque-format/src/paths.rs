@@ -34,3 +34,5 @@ pub const SECRETS: &str = "/data/casque/secrets";
 pub const STAMP: &str = "/data/casque/stamp.json";
 /// A log file for each service.
 pub const LOGS: &str = "/data/logs";
+/// What one-shots that run once have done, one file each.
+pub const ONCE: &str = "/data/casque/once";

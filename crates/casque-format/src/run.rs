@@ -96,12 +96,42 @@ pub struct Service {
     /// Limits of its resources. None is raised above what the container allows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<Resource, u64>,
-    /// Starts when these are ready, stops before them.
+    /// Lowers its share of the processors, as nice(1) does; none means PID 1's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
+    /// What the kernel adds when it looks for somebody to kill, -1000 to 1000; none means PID 1's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_score_adjust: Option<i32>,
+    /// So many of it run, named `NAME-1` and so on; none means one, under its own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<Replicas>,
+    /// Starts when these are ready or have failed for good, stops before them.
     #[serde(default)]
     pub after: Vec<String>,
+    /// Cannot be without these: starts when they are ready, stops before them, fails when they have failed for good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
+    /// What happens to it when one of those it comes after, or requires, was ready and is not any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub when_lost: BTreeMap<String, WhenLost>,
     /// How to tell that it serves; none means as soon as it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
+    /// How to tell that it still serves; none means that its process is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Of a one-shot: that it has nothing to do once it was done; none means that it runs at each start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Once>,
+    /// Of a one-shot: when it runs, see [`crate::cron`]; none means at the start of the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// How it takes over changed files; none means that it is started anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Reload>,
+    /// The rendered files that it reads; none means that it may read all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<String>>,
     /// Milliseconds from spawn to ready (or, of a one-shot, to its end).
     pub start_timeout_ms: u64,
     /// What to do when it exits by itself.
@@ -116,9 +146,142 @@ pub struct Service {
     /// Files removed before each start, such as the socket a killed predecessor left.
     #[serde(default)]
     pub remove: Vec<String>,
-    /// Directories made before each start, owned by the service's user, mode 0755.
+    /// Directories made before each start.
     #[serde(default)]
-    pub directories: Vec<String>,
+    pub directories: Vec<RunDirectory>,
+}
+
+impl Service {
+    /// Returns a service that runs `command` and says nothing else.
+    pub fn new(kind: Kind, command: Vec<String>) -> Self {
+        Self {
+            kind,
+            command,
+            user: None,
+            working_directory: None,
+            environment: BTreeMap::new(),
+            umask: None,
+            limits: BTreeMap::new(),
+            nice: None,
+            oom_score_adjust: None,
+            replicas: None,
+            after: Vec::new(),
+            requires: Vec::new(),
+            when_lost: BTreeMap::new(),
+            ready: None,
+            health: None,
+            once: None,
+            schedule: None,
+            reload: None,
+            files: None,
+            start_timeout_ms: START_TIMEOUT_MS,
+            restart: Restart::default(),
+            stop: Stop::default(),
+            critical: true,
+            sockets: Sockets::None,
+            remove: Vec::new(),
+            directories: Vec::new(),
+        }
+    }
+}
+
+/// From spawn to ready when nothing is said, milliseconds.
+const START_TIMEOUT_MS: u64 = 60_000;
+
+/// A directory made before each start of a service, which is given to its owner each time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunDirectory {
+    /// Absolute path.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// User and group id; none means those of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<(u32, u32)>,
+}
+
+impl RunDirectory {
+    /// Returns a directory of the service's own user, mode 0755.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), mode: 0o755, owner: None }
+    }
+}
+
+/// How many of a service run: the least of what is given, and at least one. `{replica}` in command and environment is
+/// the number of each, from 1 on, and so is the variable `CASQUE_REPLICA`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replicas {
+    /// So many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// So many for each processor that the container may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_cpu: Option<u32>,
+    /// One for each so many bytes that the container may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_memory: Option<u64>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+}
+
+impl Replicas {
+    /// Returns how many run where there are `cpus` processors and `memory` bytes.
+    pub fn number(&self, cpus: u32, memory: u64) -> u32 {
+        let by_memory = |each: u64| u32::try_from(memory / each.max(1)).unwrap_or(u32::MAX);
+        let limits = [
+            self.count,
+            self.per_cpu.map(|each| each.saturating_mul(cpus)),
+            self.per_memory.map(by_memory),
+            self.max,
+        ];
+        limits.into_iter().flatten().min().unwrap_or(1).max(1)
+    }
+}
+
+/// What happens to a service when one that it comes after is not ready any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenLost {
+    /// Nothing but a line in the log: most clients connect again by themselves.
+    None,
+    /// It is stopped, and started when the other is ready again.
+    Restart,
+    /// It is stopped.
+    Stop,
+}
+
+/// How to tell that a service still serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// What is asked; not [`Ready::Notify`].
+    pub check: Ready,
+    /// Milliseconds between an answer and the next question.
+    pub interval_ms: u64,
+    /// Milliseconds for an answer.
+    pub timeout_ms: u64,
+    /// So many failures in a row count as a crash.
+    pub failures: u32,
+}
+
+/// When a one-shot that was done has nothing to do any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Once {
+    /// Ever after, on this volume.
+    Volume,
+    /// As long as the product's version stays the same, on this volume.
+    Version,
+}
+
+/// How a running service takes over changed files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reload {
+    /// Its main process gets this signal, named without `SIG`.
+    Signal(String),
+    /// This argument vector, run as the service's user, tells it.
+    Exec(Vec<String>),
 }
 
 /// What a limit is of, as getrlimit(2) names it. Soft and hard limit are one number.
@@ -187,6 +350,8 @@ pub enum Ready {
     Redis(String),
     /// A MongoDB at `address:port` answers `hello`.
     Mongodb(String),
+    /// It says `READY=1` on the socket in `NOTIFY_SOCKET`, as sd_notify(3) does.
+    Notify,
 }
 
 /// What to do when a service exits by itself.
@@ -196,7 +361,8 @@ pub struct Restart {
     pub policy: RestartPolicy,
     /// Consecutive failures after which it counts as failed.
     pub limit: u32,
-    /// Milliseconds before the second restart; doubles up to `max_delay_ms`. The first is at once after a stable run.
+    /// Milliseconds before the second restart; doubles up to `max_delay_ms`, a tenth more or less at random. The first is at once
+    /// after a stable run.
     pub delay_ms: u64,
     /// Longest wait between restarts, milliseconds.
     pub max_delay_ms: u64,

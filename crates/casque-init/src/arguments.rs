@@ -21,14 +21,25 @@ pub(crate) struct Options {
     pub(crate) plan: Option<PathBuf>,
     /// Where to listen for requests.
     pub(crate) control: PathBuf,
+    /// Where it is written down what one-shots have done.
+    pub(crate) once: PathBuf,
+    /// The files that services may read.
+    pub(crate) rendered: PathBuf,
 }
 
 impl Arguments {
     /// Reads the arguments after the program's name, or says what is wrong with them.
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let mut options = Options { plan: None, control: PathBuf::from(paths::CONTROL_SOCKET) };
+        let mut options = Options {
+            plan: None,
+            control: PathBuf::from(paths::CONTROL_SOCKET),
+            once: PathBuf::from(paths::ONCE),
+            rendered: PathBuf::from(paths::RENDERED),
+        };
         let words: Vec<OsString> = arguments.collect();
-        let hidden = |word: &OsString| word == "--plan" || word == "--control";
+        let hidden = |word: &OsString| {
+            ["--plan", "--control", "--once", "--rendered"].iter().any(|known| word == known)
+        };
         if words.first().is_some_and(|word| !hidden(word)) {
             return Ok(Self::Agent(words));
         }
@@ -36,6 +47,8 @@ impl Arguments {
             match pair {
                 [flag, value] if flag == "--plan" => options.plan = Some(value.into()),
                 [flag, value] if flag == "--control" => options.control = value.into(),
+                [flag, value] if flag == "--once" => options.once = value.into(),
+                [flag, value] if flag == "--rendered" => options.rendered = value.into(),
                 [flag] if hidden(flag) => {
                     return Err(format!("`{}` needs a path", flag.to_string_lossy()));
                 }
@@ -50,6 +63,15 @@ impl Arguments {
 mod tests {
     use super::*;
 
+    fn usual() -> Options {
+        Options {
+            plan: None,
+            control: paths::CONTROL_SOCKET.into(),
+            once: paths::ONCE.into(),
+            rendered: paths::RENDERED.into(),
+        }
+    }
+
     fn parse(words: &[&str]) -> Result<Arguments, String> {
         Arguments::parse(words.iter().map(OsString::from))
     }
@@ -60,15 +82,14 @@ mod tests {
             parse(&["status", "--plan"]),
             Ok(Arguments::Agent(vec!["status".into(), "--plan".into()]))
         );
-        let control = PathBuf::from(paths::CONTROL_SOCKET);
-        assert_eq!(parse(&[]), Ok(Arguments::Run(Options { plan: None, control })));
+        assert_eq!(parse(&[]), Ok(Arguments::Run(usual())));
     }
 
     #[test]
     fn a_plan_may_be_given() {
         assert_eq!(
             parse(&["--plan", "/p", "--control", "/c"]),
-            Ok(Arguments::Run(Options { plan: Some("/p".into()), control: "/c".into() }))
+            Ok(Arguments::Run(Options { plan: Some("/p".into()), control: "/c".into(), ..usual() }))
         );
         assert_eq!(parse(&["--plan"]), Err("`--plan` needs a path".to_owned()));
         assert_eq!(parse(&["--plan", "p", "x", "y"]), Err("`x` is not known here".to_owned()));

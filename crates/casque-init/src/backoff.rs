@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use casque_format::run::Restart;
 
+use crate::chance::Chance;
+
 /// Even a plan that wants no wait must not make PID 1 do nothing but start processes.
 const SHORTEST_DELAY: Duration = Duration::from_millis(10);
 
@@ -16,12 +18,14 @@ pub(crate) struct Backoff {
     stable: Duration,
     failures: u32,
     delays: u32,
+    chance: Chance,
 }
 
 impl Backoff {
     /// Returns the state before any failure.
-    pub(crate) fn new(policy: &Restart) -> Self {
+    pub(crate) fn new(policy: &Restart, chance: Chance) -> Self {
         Self {
+            chance,
             limit: policy.limit,
             first: Duration::from_millis(policy.delay_ms).max(SHORTEST_DELAY),
             longest: Duration::from_millis(policy.max_delay_ms),
@@ -50,7 +54,9 @@ impl Backoff {
         }
         let factor = 2_u32.checked_pow(self.delays).unwrap_or(u32::MAX);
         self.delays += 1;
-        Some(self.first.saturating_mul(factor).min(self.longest.max(SHORTEST_DELAY)))
+        let longest = self.longest.max(SHORTEST_DELAY);
+        let wait = self.first.saturating_mul(factor).min(longest);
+        Some(self.chance.around(wait).clamp(SHORTEST_DELAY, longest))
     }
 
     /// Forgets all failures.
@@ -72,13 +78,14 @@ mod tests {
     use super::*;
 
     fn backoff(limit: u32) -> Backoff {
-        Backoff::new(&Restart {
+        let policy = Restart {
             policy: RestartPolicy::Always,
             limit,
             delay_ms: 500,
             max_delay_ms: 3_000,
             stable_ms: 10_000,
-        })
+        };
+        Backoff::new(&policy, Chance::none())
     }
 
     fn millis(value: u64) -> Option<Duration> {
@@ -100,6 +107,22 @@ mod tests {
         assert_eq!(backoff.fail(millis(9_999)), millis(500));
         assert_eq!(backoff.fail(None), None);
         assert_eq!(backoff.failures(), 3);
+    }
+
+    #[test]
+    fn waits_differ_a_little_from_one_service_to_the_next_and_stay_below_their_cap() {
+        let policy = Restart { limit: 9, delay_ms: 500, max_delay_ms: 3_000, ..Restart::default() };
+        let waits = |seed| {
+            let mut backoff = Backoff::new(&policy, Chance::new(seed));
+            std::iter::from_fn(|| backoff.fail(None)).collect::<Vec<_>>()
+        };
+        assert_ne!(waits(1), waits(2));
+        assert_eq!(waits(1), waits(1));
+        for (wait, middle) in waits(1).into_iter().zip([500, 1_000, 2_000, 3_000, 3_000]) {
+            let middle = Duration::from_millis(middle);
+            assert!(wait >= middle.mul_f64(0.9) && wait <= middle.mul_f64(1.1), "{wait:?}");
+            assert!(wait <= Duration::from_secs(3), "{wait:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) const INTERNAL: i32 = 1;
 pub(crate) const SETTINGS: i32 = 100;
 /// PID 1's exit code when a critical service was not ready in time.
 pub(crate) const START_TIMEOUT: i32 = 101;
+/// PID 1's exit code when a critical service ran and did not serve.
+pub(crate) const UNHEALTHY: i32 = 103;
 
 /// How a service's main process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) enum Exit {
     Background(Vec<String>),
     /// Its program never ran.
     NotStarted(StartError),
+    /// It ended well, and that could not be written down, so it would run again.
+    NotRecorded(String),
 }
 
 /// Why a program never ran.
@@ -47,6 +51,7 @@ impl Exit {
             Self::OutOfMemory => 128 + libc::SIGKILL,
             Self::Background(_) => 0,
             Self::NotStarted(error) => error.code,
+            Self::NotRecorded(_) => 1,
         }
     }
 }
@@ -64,6 +69,7 @@ impl fmt::Display for Exit {
                 left.join(", ")
             ),
             Self::NotStarted(error) => write!(f, "could not start: {}", error.text),
+            Self::NotRecorded(problem) => write!(f, "exited with 0, but {problem}"),
         }
     }
 }
@@ -80,6 +86,20 @@ pub(crate) enum Cause {
         /// What the last probe said.
         probe: Option<String>,
     },
+    /// Its health checks failed too often.
+    Unhealthy {
+        /// So many in a row.
+        failures: u32,
+        /// What the last one said.
+        reason: String,
+    },
+    /// A service that it requires has failed for good.
+    Needs {
+        /// That service.
+        name: String,
+        /// The code that its failure means.
+        code: i32,
+    },
 }
 
 impl Cause {
@@ -88,6 +108,8 @@ impl Cause {
         match self {
             Self::Exit(exit) => exit.code().max(1),
             Self::StartTimeout { .. } => START_TIMEOUT,
+            Self::Unhealthy { .. } => UNHEALTHY,
+            Self::Needs { code, .. } => *code,
         }
     }
 
@@ -96,7 +118,7 @@ impl Cause {
         match self {
             Self::Exit(Exit::NotStarted(error)) => error.permanent,
             Self::Exit(Exit::Background(_)) => true,
-            Self::Exit(_) | Self::StartTimeout { .. } => false,
+            _ => false,
         }
     }
 }
@@ -105,6 +127,11 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exit(exit) => exit.fmt(f),
+            Self::Unhealthy { failures: 1, reason } => write!(f, "a health check failed ({reason})"),
+            Self::Unhealthy { failures, reason } => {
+                write!(f, "{failures} health checks in a row failed ({reason})")
+            }
+            Self::Needs { name, .. } => write!(f, "it cannot be without `{name}`, which has failed"),
             Self::StartTimeout { limit, probe } => {
                 write!(f, "not ready within {}", Span(*limit))?;
                 match probe {

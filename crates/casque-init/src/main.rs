@@ -1,15 +1,19 @@
 //! PID 1 of a casque image: starts, watches, restarts and stops its services.
 //!
 //! Without arguments it runs the image; with arguments it becomes the agent, which knows the words a
-//! customer may say. Hidden: `--plan FILE --control SOCKET` runs a plan that is there already.
+//! customer may say. Hidden: `--plan FILE --control SOCKET` runs a plan that is there already, with `--once DIRECTORY` and
+//! `--rendered DIRECTORY` in the place of those of an image.
 
 mod arguments;
 mod backoff;
+mod capacity;
+mod chance;
 mod control;
 mod engine;
 mod exit;
 mod log;
 mod net;
+mod notify;
 mod oom;
 mod plan;
 mod process_table;
@@ -21,6 +25,7 @@ mod spawn;
 mod stop;
 mod supervisor;
 mod sys;
+mod wall;
 
 use std::process::ExitCode;
 

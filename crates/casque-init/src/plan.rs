@@ -6,18 +6,36 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use casque_format::cron::Schedule;
 use casque_format::image::Product;
 use casque_format::paths;
-use casque_format::run::{self, Kind, Logs, Restart, RestartPolicy, RunPlan, Service, Sockets, Stop};
+use casque_format::run::{
+    self, Kind, Logs, Ready, Reload, Restart, RestartPolicy, RunPlan, Service, WhenLost,
+};
 
+use crate::capacity::Capacity;
 use crate::ready::Check;
 use crate::signal;
+
+mod content;
+mod replicas;
+
+/// Where a plan is carried out.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// What replicas share.
+    pub(crate) capacity: Capacity,
+    /// The rendered files.
+    pub(crate) rendered: PathBuf,
+}
 
 /// A plan that can be carried out.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// TCP ports to open.
     pub(crate) listen: Vec<u16>,
+    /// The product's version, for one-shots that run once for each.
+    pub(crate) version: String,
     /// Services, sorted by name.
     pub(crate) services: Vec<Planned>,
     /// Time for the whole ordered stop.
@@ -31,18 +49,54 @@ pub(crate) struct Plan {
 }
 
 /// One service of a [`Plan`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Planned {
     /// Its name.
     pub(crate) name: String,
     /// What the plan says.
     pub(crate) spec: Service,
-    /// Places of the services it comes after.
+    /// Places of the services it comes after, or requires.
     pub(crate) after: Vec<usize>,
+    /// Places of the services that it cannot be without.
+    pub(crate) requires: Vec<usize>,
+    /// Places of services, and what happens when one is lost.
+    pub(crate) when_lost: Vec<(usize, WhenLost)>,
     /// How to tell that it serves.
     pub(crate) check: Option<Check>,
+    /// It says itself when it serves.
+    pub(crate) notifies: bool,
+    /// How to tell that it still serves.
+    pub(crate) health: Option<Health>,
+    /// When it runs.
+    pub(crate) schedule: Option<Schedule>,
     /// The signal that stops it.
     pub(crate) stop_signal: i32,
+    /// How it takes over changed files.
+    pub(crate) reload: Option<Tell>,
+    /// A number for the content of the files that it reads.
+    pub(crate) content: u64,
+}
+
+/// A checked health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Health {
+    /// What is asked.
+    pub(crate) check: Check,
+    /// The wait between an answer and the next question.
+    pub(crate) interval: Duration,
+    /// The time for an answer.
+    pub(crate) timeout: Duration,
+    /// So many failures in a row count as a crash.
+    pub(crate) failures: u32,
+}
+
+/// How a service is told of changed files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tell {
+    /// By this signal.
+    Signal(i32),
+    /// By this command.
+    Exec(Vec<String>),
 }
 
 /// Why a plan cannot be carried out.
@@ -56,10 +110,20 @@ pub(crate) enum PlanError {
     Version(u32),
     /// A port that cannot be opened, or is there twice.
     Port(u16),
+    /// Two services have one name, since one of them has replicas.
+    Twice(String),
     /// The services wait for each other.
     Cycle(Vec<String>),
     /// A service asks for something that does not exist.
     Service { name: String, problem: String },
+}
+
+#[cfg(test)]
+impl Place {
+    /// Two processors, a GiB, and no rendered file.
+    pub(crate) fn of_a_test() -> Self {
+        Self { capacity: Capacity { cpus: 2, memory: 1 << 30 }, rendered: PathBuf::from("/nonexistent") }
+    }
 }
 
 impl fmt::Display for PlanError {
@@ -77,6 +141,9 @@ impl fmt::Display for PlanError {
             Self::Port(port) => {
                 write!(f, "the run plan cannot open port {port}: it is 0 or there twice")
             }
+            Self::Twice(name) => {
+                write!(f, "the run plan has two services `{name}`: one is a replica of another")
+            }
             Self::Cycle(names) => {
                 write!(f, "these services wait for each other: `{}`", names.join("`, `"))
             }
@@ -89,11 +156,11 @@ impl std::error::Error for PlanError {}
 
 impl Plan {
     /// Reads and checks the plan in a file.
-    pub(crate) fn load(path: &Path) -> Result<Self, PlanError> {
+    pub(crate) fn load(path: &Path, place: &Place) -> Result<Self, PlanError> {
         let text = fs::read(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
         let plan = serde_json::from_slice(&text)
             .map_err(|source| PlanError::Syntax { path: path.to_owned(), source })?;
-        Self::check(plan)
+        Self::check(plan, place)
     }
 
     /// Returns the plan that runs before the real one: the agent resolves the settings and leaves
@@ -101,22 +168,10 @@ impl Plan {
     /// volume.
     pub(crate) fn prepare(environment: BTreeMap<String, String>) -> Result<Self, PlanError> {
         let prepare = Service {
-            kind: Kind::Oneshot,
-            command: vec![paths::AGENT.to_owned(), "prepare".to_owned()],
-            user: None,
-            working_directory: None,
             environment,
-            umask: None,
-            limits: BTreeMap::new(),
-            after: Vec::new(),
-            ready: None,
             start_timeout_ms: 15 * 60 * 1000,
             restart: Restart { policy: RestartPolicy::Never, ..Restart::default() },
-            stop: Stop::default(),
-            critical: true,
-            sockets: Sockets::None,
-            remove: Vec::new(),
-            directories: Vec::new(),
+            ..Service::new(Kind::Oneshot, vec![paths::AGENT.to_owned(), "prepare".to_owned()])
         };
         Self::own(BTreeMap::from([("prepare".to_owned(), prepare)]))
     }
@@ -127,7 +182,7 @@ impl Plan {
     }
 
     fn own(services: BTreeMap<String, Service>) -> Result<Self, PlanError> {
-        let plan = Self::check(RunPlan {
+        let plan = RunPlan {
             version: run::VERSION,
             product: Product { name: String::new(), version: String::new(), command: String::new() },
             listen: Vec::new(),
@@ -136,12 +191,14 @@ impl Plan {
             mask: Vec::new(),
             agent_uid: 0,
             logs: Logs::default(),
-        })?;
-        Ok(Self { agent_uid: None, ..plan })
+        };
+        // It reads no rendered file and has no replicas.
+        let place = Place { capacity: Capacity { cpus: 1, memory: 0 }, rendered: PathBuf::new() };
+        Ok(Self { agent_uid: None, ..Self::check(plan, &place)? })
     }
 
     /// Checks a plan.
-    pub(crate) fn check(plan: RunPlan) -> Result<Self, PlanError> {
+    pub(crate) fn check(plan: RunPlan, place: &Place) -> Result<Self, PlanError> {
         if plan.version != run::VERSION {
             return Err(PlanError::Version(plan.version));
         }
@@ -149,18 +206,20 @@ impl Plan {
         if let Some(&port) = plan.listen.iter().find(|&&port| port == 0 || !ports.insert(port)) {
             return Err(PlanError::Port(port));
         }
+        let services = replicas::expand(plan.services, place.capacity).map_err(PlanError::Twice)?;
         let places: BTreeMap<String, usize> =
-            plan.services.keys().cloned().enumerate().map(|(place, name)| (name, place)).collect();
-        let services = plan
-            .services
+            services.keys().cloned().enumerate().map(|(place, name)| (name, place)).collect();
+        let services = services
             .into_iter()
             .map(|(name, spec)| {
-                planned(&name, spec, &places).map_err(|problem| PlanError::Service { name, problem })
+                let content = content::fingerprint(&spec, &place.rendered);
+                planned(&name, spec, &places, content).map_err(|problem| PlanError::Service { name, problem })
             })
             .collect::<Result<Vec<_>, _>>()?;
         refuse_cycle(&services)?;
         Ok(Self {
             listen: plan.listen,
+            version: plan.product.version,
             services,
             stop_budget: Duration::from_millis(plan.stop_budget_ms),
             mask: plan.mask,
@@ -170,27 +229,87 @@ impl Plan {
     }
 }
 
-fn planned(name: &str, spec: Service, places: &BTreeMap<String, usize>) -> Result<Planned, String> {
-    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("a service's name has at least one letter and no blanks".to_owned());
+fn planned(
+    name: &str,
+    spec: Service,
+    places: &BTreeMap<String, usize>,
+    content: u64,
+) -> Result<Planned, String> {
+    if name.is_empty() || name.contains('/') || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("a service's name has at least one letter, no blanks and no `/`".to_owned());
     }
     if spec.command.first().is_none_or(String::is_empty) {
         return Err("its command is empty".to_owned());
     }
     refuse_unusable_text(&spec)?;
-    let mut after = Vec::new();
-    for needed in &spec.after {
-        let place = places
+    let place = |needed: &String| {
+        places
             .get(needed)
-            .ok_or_else(|| format!("it needs `{needed}`, which this plan does not define"))?;
-        if !after.contains(place) {
-            after.push(*place);
+            .copied()
+            .ok_or_else(|| format!("it needs `{needed}`, which this plan does not define"))
+    };
+    let requires = spec.requires.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    let mut after = Vec::new();
+    for needed in spec.after.iter().map(place).chain(requires.iter().copied().map(Ok)) {
+        let needed = needed?;
+        if !after.contains(&needed) {
+            after.push(needed);
         }
     }
-    let check = spec.ready.as_ref().map(Check::parse).transpose()?;
-    let stop_signal = signal::number(&spec.stop.signal)
-        .ok_or_else(|| format!("there is no signal `{}`", spec.stop.signal))?;
-    Ok(Planned { name: name.to_owned(), spec, after, check, stop_signal })
+    let lost = spec.when_lost.iter();
+    let when_lost =
+        lost.map(|(needed, policy)| Ok((place(needed)?, *policy))).collect::<Result<Vec<_>, String>>()?;
+    let notifies = spec.ready == Some(Ready::Notify);
+    let ready = spec.ready.as_ref().filter(|_| !notifies);
+    let check = ready.map(Check::parse).transpose()?;
+    let health = spec.health.as_ref().map(health).transpose()?;
+    let schedule = spec
+        .schedule
+        .as_ref()
+        .map(|text| Schedule::parse(text).map_err(|error| format!("its schedule is `{text}`, and {error}")));
+    let schedule = schedule.transpose()?;
+    if spec.kind == Kind::Simple && (schedule.is_some() || spec.once.is_some()) {
+        return Err("only a one-shot runs once or by a schedule".to_owned());
+    }
+    let number =
+        |signal: &String| signal::number(signal).ok_or_else(|| format!("there is no signal `{signal}`"));
+    let stop_signal = number(&spec.stop.signal)?;
+    let reload = match &spec.reload {
+        None => None,
+        Some(Reload::Signal(signal)) => Some(Tell::Signal(number(signal)?)),
+        Some(Reload::Exec(command)) if command.first().is_none_or(String::is_empty) => {
+            return Err("its reload command is empty".to_owned());
+        }
+        Some(Reload::Exec(command)) => Some(Tell::Exec(command.clone())),
+    };
+    let name = name.to_owned();
+    Ok(Planned {
+        name,
+        spec,
+        after,
+        requires,
+        when_lost,
+        check,
+        notifies,
+        health,
+        schedule,
+        stop_signal,
+        reload,
+        content,
+    })
+}
+
+fn health(spec: &run::Health) -> Result<Health, String> {
+    if spec.check == Ready::Notify {
+        return Err("a health check asks, it cannot wait to be told".to_owned());
+    }
+    Ok(Health {
+        check: Check::parse(&spec.check)?,
+        // A plan that wants no pause must not keep PID 1 busy.
+        interval: Duration::from_millis(spec.interval_ms.max(100)),
+        timeout: Duration::from_millis(spec.timeout_ms.max(1)),
+        failures: spec.failures.max(1),
+    })
 }
 
 /// Refuses what `execve` could not be given.
@@ -198,26 +317,33 @@ fn refuse_unusable_text(spec: &Service) -> Result<(), String> {
     if let Some(name) = spec.environment.keys().find(|name| name.is_empty() || name.contains('=')) {
         return Err(format!("`{name}` is not the name of an environment variable"));
     }
-    let probe = match &spec.ready {
-        Some(run::Ready::Exec(command)) => command.as_slice(),
+    let checks = spec.ready.iter().chain(spec.health.as_ref().map(|health| &health.check));
+    let probe = checks.flat_map(|check| match check {
+        Ready::Exec(command) => command.as_slice(),
+        _ => &[],
+    });
+    let reload = match &spec.reload {
+        Some(Reload::Exec(command)) => command.as_slice(),
         _ => &[],
     };
     let texts = spec
         .command
         .iter()
         .chain(probe)
+        .chain(reload)
         .chain(spec.environment.keys())
         .chain(spec.environment.values())
         .chain(&spec.working_directory)
         .chain(&spec.remove)
-        .chain(&spec.directories)
+        .chain(spec.directories.iter().map(|directory| &directory.path))
         .chain(spec.user.iter().flat_map(|user| [&user.name, &user.home]));
     for text in texts {
         if text.contains('\0') {
             return Err("a NUL byte is in its command, environment or paths".to_owned());
         }
     }
-    if let Some(path) = spec.remove.iter().chain(&spec.directories).find(|path| !path.starts_with('/')) {
+    let made = spec.directories.iter().map(|directory| &directory.path);
+    if let Some(path) = spec.remove.iter().chain(made).find(|path| !path.starts_with('/')) {
         return Err(format!("`{path}` is not an absolute path"));
     }
     Ok(())

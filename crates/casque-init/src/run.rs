@@ -7,16 +7,17 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use casque_format::paths;
 
 use crate::arguments::Options;
+use crate::capacity::Capacity;
 use crate::control;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, Parts, PlanSource};
 use crate::exit::{INTERNAL, SETTINGS};
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Place, Plan, PlanError};
 use crate::sys;
 
 /// Closes descriptors that whoever started us left open.
@@ -35,7 +36,7 @@ pub(crate) fn run(options: &Options) -> i32 {
         Ok(engine) => engine,
         Err(problem) => return refuse(&problem),
     };
-    let code = guarded(&mut engine, |engine| carry_out(engine, options));
+    let code = guarded(&mut engine, carry_out);
     engine.last_words();
     code
 }
@@ -72,7 +73,13 @@ fn begin(options: &Options) -> Result<Engine, String> {
     let control = control::open_or_explain(&options.control);
     let control = control.map_err(|problem| log.say(&problem)).ok();
     let plan = first_plan(options).map_err(|error| error.to_string())?;
-    Engine::new(plan, signals, control, log).map_err(|error| format!("cannot open `/dev/null`: {error}"))
+    let source = PlanSource {
+        path: options.plan.clone().unwrap_or_else(|| PathBuf::from(paths::RUN_PLAN)),
+        prepare: plan.services.first().cloned(),
+        place: Place { capacity: Capacity::of_container(), rendered: options.rendered.clone() },
+    };
+    let parts = Parts { signals, control, log, source, once: options.once.clone() };
+    Engine::new(plan, parts).map_err(|error| format!("cannot open `/dev/null`: {error}"))
 }
 
 /// Returns the plan that makes the real one.
@@ -92,12 +99,11 @@ fn environment() -> BTreeMap<String, String> {
 }
 
 /// Prepares the plan and carries it out.
-fn carry_out(engine: &mut Engine, options: &Options) -> i32 {
+fn carry_out(engine: &mut Engine) -> i32 {
     if let Err(code) = engine.run_until_ready() {
         return code;
     }
-    let path = options.plan.as_deref().unwrap_or(Path::new(paths::RUN_PLAN));
-    let plan = match Plan::load(path) {
+    let plan = match engine.load_plan() {
         Ok(plan) => plan,
         Err(error) => {
             engine.say(&error.to_string());
@@ -142,7 +148,13 @@ mod tests {
     fn behaviour_30_a_mistake_of_our_own_is_said_and_everything_stops_in_order() {
         let signals = sys::signal_descriptor().unwrap();
         let log = standard_log().unwrap();
-        let mut engine = Engine::new(Plan::nothing().unwrap(), signals, None, log).unwrap();
+        let source = PlanSource {
+            path: PathBuf::new(),
+            prepare: None,
+            place: Place { capacity: Capacity { cpus: 1, memory: 0 }, rendered: PathBuf::new() },
+        };
+        let parts = Parts { signals, control: None, log, source, once: PathBuf::new() };
+        let mut engine = Engine::new(Plan::nothing().unwrap(), parts).unwrap();
         assert_eq!(guarded(&mut engine, |_| panic!("of {}", "ours")), INTERNAL);
         let lines = engine.newest_lines();
         assert_eq!(

@@ -5,10 +5,18 @@ use std::time::Duration;
 use casque_format::control::ServiceState;
 use casque_format::run::{Kind, RestartPolicy};
 
+use self::health::Pulse;
+use self::timer::Timer;
 use crate::backoff::Backoff;
+use crate::chance::Chance;
 use crate::exit::{Cause, Exit, Span};
+use crate::notify::Notification;
 use crate::plan::Planned;
 use crate::supervisor::Action;
+
+mod change;
+mod health;
+mod timer;
 
 /// The wait after the first probe that says no; it grows by half each time, up to the longest.
 const FIRST_PROBE_WAIT: Duration = Duration::from_millis(50);
@@ -22,9 +30,20 @@ const NOT_YET: &str = "not ready yet: ";
 pub(crate) struct Service {
     id: usize,
     plan: Planned,
+    /// The plan from its next start on.
+    next_plan: Option<Planned>,
+    /// A later plan does not have it.
+    retired: bool,
     state: State,
     since: Duration,
     backoff: Backoff,
+    chance: Chance,
+    pulse: Option<Pulse>,
+    timer: Timer,
+    /// It said that it stops by itself.
+    leaving: bool,
+    /// Counts how often it served and then did not any more.
+    losses: u64,
     spawned: bool,
     /// The container is stopping: whatever happens, do not start again.
     ending: bool,
@@ -45,6 +64,8 @@ pub(crate) enum State {
     Ready,
     /// A one-shot that ended well.
     Done,
+    /// Waits for the next time of its schedule.
+    Scheduled,
     /// Starts again at this time.
     Backoff { until: Duration },
     /// Has had its signal; KILL follows.
@@ -73,17 +94,26 @@ pub(crate) enum Then {
     Stay,
     /// It starts again.
     Restart,
-    /// It has failed for this reason.
-    Fail(Cause),
+    /// It starts again when what it comes after is ready.
+    Wait,
+    /// It has failed for this reason, after it was ready for a while.
+    Fail(Cause, Option<Duration>),
 }
 
 impl Service {
     /// Returns a service that waits for its first start.
-    pub(crate) fn new(id: usize, plan: Planned) -> Self {
+    pub(crate) fn new(id: usize, plan: Planned, mut chance: Chance) -> Self {
         Self {
             id,
-            backoff: Backoff::new(&plan.spec.restart),
+            backoff: Backoff::new(&plan.spec.restart, chance.split()),
+            chance,
             plan,
+            next_plan: None,
+            retired: false,
+            pulse: None,
+            timer: Timer::default(),
+            leaving: false,
+            losses: 0,
             state: State::Waiting,
             since: Duration::ZERO,
             spawned: false,
@@ -124,9 +154,24 @@ impl Service {
         self.revision
     }
 
-    /// Says whether it serves, or of a one-shot, has ended well.
+    /// Says whether it serves, or of a one-shot, has ended well. One with a schedule is ready while it keeps to that,
+    /// whatever becomes of a single run.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready | State::Done)
+        match self.state {
+            State::Ready | State::Done | State::Scheduled => true,
+            State::Starting { .. } => self.plan.schedule.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Says whether those that come after it need not wait any more: for what has failed for good they would wait for ever.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_ready() || matches!(self.state, State::Failed(_))
+    }
+
+    /// Returns how often it served and then did not any more.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// Says whether it may have a process.
@@ -137,9 +182,10 @@ impl Service {
     /// Returns its state as others see it.
     pub(crate) fn public_state(&self) -> ServiceState {
         match self.state {
+            _ if self.is_ready() => ServiceState::Ready,
             State::Waiting => ServiceState::Waiting,
             State::Starting { .. } => ServiceState::Starting,
-            State::Ready | State::Done => ServiceState::Ready,
+            State::Ready | State::Done | State::Scheduled => ServiceState::Ready,
             State::Backoff { .. } => ServiceState::Backoff,
             State::Stopping { .. } => ServiceState::Stopping,
             State::Stopped => ServiceState::Stopped,
@@ -153,16 +199,29 @@ impl Service {
             State::Starting { .. } if self.ending => None,
             State::Starting { deadline, probe: Probe::Due { at, .. }, .. } => Some(*deadline.min(at)),
             State::Starting { deadline, .. } => Some(*deadline),
+            State::Ready if !self.ending => self.pulse.as_ref().and_then(Pulse::due),
+            State::Scheduled => self.timer.due(),
             State::Backoff { until } => Some(*until),
             State::Stopping { kill_at, killed: false, .. } => Some(*kill_at),
             _ => None,
         }
     }
 
+    /// What it waited for is there: starts it, or waits for the time of its schedule.
+    pub(crate) fn begin(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        match self.plan.schedule {
+            Some(_) => self.enter(now, State::Scheduled),
+            None => self.start(now, actions),
+        }
+    }
+
     /// Starts it.
     pub(crate) fn start(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        self.restarts += u32::from(self.spawned);
+        self.take_next_plan();
+        // The runs of a schedule are none.
+        self.restarts += u32::from(self.spawned && self.plan.schedule.is_none());
         self.spawned = true;
+        self.leaving = false;
         let deadline = now.saturating_add(Duration::from_millis(self.plan.spec.start_timeout_ms));
         self.message = None;
         self.enter(now, State::Starting { since: now, deadline, probe: Probe::Idle });
@@ -176,6 +235,9 @@ impl Service {
         };
         match (self.plan.spec.kind, &self.plan.check) {
             (Kind::Oneshot, _) => {}
+            (Kind::Simple, None) if self.plan.notifies => {
+                self.say(format!("{NOT_YET}it has not said that it is"));
+            }
             (Kind::Simple, None) => self.become_ready(now, State::Ready, actions),
             (Kind::Simple, Some(_)) => {
                 *probe = Probe::Running { wait: FIRST_PROBE_WAIT };
@@ -187,6 +249,9 @@ impl Service {
     /// A probe ended.
     pub(crate) fn probed(&mut self, now: Duration, result: Result<(), String>, actions: &mut Vec<Action>) {
         let State::Starting { probe, .. } = &mut self.state else {
+            if matches!(self.state, State::Ready) {
+                self.examined(now, result, actions);
+            }
             return;
         };
         let Probe::Running { wait } = *probe else {
@@ -202,6 +267,65 @@ impl Service {
         }
     }
 
+    /// It said something of itself; a stop lasts until `latest` at most.
+    pub(crate) fn notified(
+        &mut self,
+        now: Duration,
+        said: &Notification,
+        latest: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(pid) = &said.main_pid {
+            let why =
+                "only the process that was started can be it: tell the program to stay in the foreground";
+            self.log(format!("says that its main process is {pid}; {why}"), actions);
+        }
+        if let Some(span) = said.extend {
+            match &mut self.state {
+                State::Starting { deadline, .. } => *deadline = now.saturating_add(span).max(*deadline),
+                State::Stopping { kill_at, killed: false, .. } => {
+                    *kill_at = now.saturating_add(span).min(latest).max(*kill_at);
+                }
+                _ => {}
+            }
+        }
+        if let Some(status) = &said.status
+            && self.is_up()
+            && !status.is_empty()
+        {
+            self.say(status.clone());
+        }
+        if said.ready && matches!(self.state, State::Starting { .. }) && self.plan.notifies {
+            self.become_ready(now, State::Ready, actions);
+        }
+        if said.stopping && matches!(self.state, State::Starting { .. } | State::Ready) && !self.leaving {
+            self.leaving = true;
+            self.pulse = None;
+            actions.push(Action::CancelProbe(self.id));
+            self.log("says that it stops by itself".to_owned(), actions);
+        }
+    }
+
+    /// Its main process need not run: it was done before.
+    pub(crate) fn done_before(&mut self, now: Duration, by: &str, actions: &mut Vec<Action>) {
+        if matches!(self.state, State::Starting { .. }) {
+            self.log(format!("was done before, by version {by}"), actions);
+            self.enter(now, State::Done);
+        } else if matches!(self.state, State::Stopping { .. }) {
+            self.exited(now, Exit::Code(0), actions);
+        }
+    }
+
+    /// The machine, or PID 1 alone, did not run for a while, so nobody is to blame for what did not happen meanwhile.
+    pub(crate) fn slept(&mut self, gap: Duration) {
+        if let State::Starting { deadline, .. } = &mut self.state {
+            *deadline = deadline.saturating_add(gap);
+        }
+        if let Some(pulse) = &mut self.pulse {
+            pulse.excuse(gap);
+        }
+    }
+
     /// Its main process is gone, and so is what that left behind.
     pub(crate) fn exited(&mut self, now: Duration, exit: Exit, actions: &mut Vec<Action>) {
         self.last_exit = Some(exit.to_string());
@@ -211,18 +335,25 @@ impl Service {
                 actions.push(Action::CancelProbe(self.id));
                 None
             }
-            State::Ready => None,
+            State::Ready => {
+                actions.push(Action::CancelProbe(self.id));
+                None
+            }
             State::Stopping { then, .. } => Some(then.clone()),
             _ => return,
         };
         let oneshot = self.plan.spec.kind == Kind::Oneshot;
         match then {
             _ if self.ending => self.enter(now, State::Stopped),
+            _ if self.retired => self.enter(now, State::Stopped),
             Some(Then::Stay) => self.enter(now, State::Stopped),
             Some(Then::Restart) => self.start(now, actions),
-            Some(Then::Fail(cause)) => self.fail(now, cause, None, actions),
+            Some(Then::Wait) => self.enter(now, State::Waiting),
+            Some(Then::Fail(cause, ready_for)) => self.fail(now, cause, ready_for, actions),
             None if oneshot && exit == Exit::Code(0) => {
-                self.become_ready(now, State::Done, actions);
+                self.timer.ended(Ok(()));
+                let state = if self.plan.schedule.is_some() { State::Scheduled } else { State::Done };
+                self.become_ready(now, state, actions);
             }
             None => self.fail(now, Cause::Exit(exit), ready_for, actions),
         }
@@ -240,7 +371,7 @@ impl Service {
                 };
                 self.log(format!("{cause}; stopping it"), actions);
                 let kill_at = now + self.stop_timeout();
-                self.stop(now, kill_at, Then::Fail(cause), actions);
+                self.stop(now, kill_at, Then::Fail(cause, None), actions);
             }
             State::Starting { probe, .. } => {
                 if let Probe::Due { at, wait } = *probe
@@ -250,6 +381,7 @@ impl Service {
                     actions.push(Action::Probe(self.id));
                 }
             }
+            State::Ready if !self.ending => self.examine(now, actions),
             State::Stopping { kill_at, killed, .. } if *kill_at <= now && !*killed => {
                 *killed = true;
                 let waited = Span(now - self.since);
@@ -285,7 +417,7 @@ impl Service {
     pub(crate) fn end(&mut self, now: Duration) {
         self.ending = true;
         match &mut self.state {
-            State::Waiting | State::Backoff { .. } | State::Done => {
+            State::Waiting | State::Backoff { .. } | State::Done | State::Scheduled => {
                 self.enter(now, State::Stopped);
             }
             State::Stopping { then, .. } => *then = Then::Stay,
@@ -298,7 +430,11 @@ impl Service {
         self.backoff.forget();
         match &mut self.state {
             State::Stopping { then, .. } => *then = Then::Restart,
-            State::Stopped | State::Failed(_) | State::Backoff { .. } if self.spawned => {
+            // A schedule does not keep anybody from running it now.
+            State::Scheduled => self.start(now, actions),
+            State::Stopped | State::Failed(_) | State::Backoff { .. }
+                if self.spawned && self.plan.schedule.is_none() =>
+            {
                 self.start(now, actions);
             }
             State::Stopped | State::Failed(_) | State::Backoff { .. } => {
@@ -333,6 +469,12 @@ impl Service {
     }
 
     fn fail(&mut self, now: Duration, cause: Cause, ready_for: Option<Duration>, actions: &mut Vec<Action>) {
+        if self.plan.schedule.is_some() {
+            self.log(format!("{cause}; this run has failed"), actions);
+            self.timer.ended(Err(cause));
+            self.enter(now, State::Scheduled);
+            return;
+        }
         let policy = self.plan.spec.restart.policy;
         let well = cause == Cause::Exit(Exit::Code(0));
         let hopeless = cause.is_hopeless();
@@ -343,6 +485,7 @@ impl Service {
         }
         let wait = match policy {
             _ if hopeless => None,
+            _ if matches!(cause, Cause::Needs { .. }) => None,
             RestartPolicy::Never => None,
             RestartPolicy::Always | RestartPolicy::OnFailure => self.backoff.fail(ready_for),
         };
@@ -373,14 +516,24 @@ impl Service {
 
     fn become_ready(&mut self, now: Duration, state: State, actions: &mut Vec<Action>) {
         if let State::Starting { since, .. } = self.state {
-            let word = if matches!(state, State::Done) { "done" } else { "ready" };
+            let word = if matches!(state, State::Ready) { "ready" } else { "done" };
             self.log(format!("{word} after {}", Span(now - since)), actions);
         }
         self.message = None;
+        if matches!(state, State::Ready) {
+            let health = self.plan.health.as_ref();
+            self.pulse = health.map(|health| Pulse::new(health, now, &mut self.chance));
+        }
         self.enter(now, state);
     }
 
     fn enter(&mut self, now: Duration, state: State) {
+        if matches!(self.state, State::Ready | State::Done) && !matches!(state, State::Ready | State::Done) {
+            self.losses += 1;
+        }
+        if !matches!(state, State::Ready) {
+            self.pulse = None;
+        }
         self.state = state;
         self.since = now;
         self.revision += 1;

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use casque_format::run::Sockets;
 
+use crate::chance::Chance;
 use crate::exit::{Exit, INTERNAL, Span};
+use crate::notify::Notification;
 use crate::plan::Plan;
 use crate::service::{Service, State, Then};
 use crate::stop::Budget;
+use crate::wall::Wall;
 
+mod change;
+mod edges;
+mod requests;
 mod snapshot;
 
 /// What happened.
@@ -18,8 +24,16 @@ pub(crate) enum Event {
     Due,
     /// A service's program runs.
     Running(usize),
-    /// A service's probe ended.
+    /// A service's probe ended, or a health check of it.
     Probed(usize, Result<(), String>),
+    /// A service said something of itself.
+    Notified(usize, Notification),
+    /// A one-shot that runs once was done before, by this version.
+    DoneBefore(usize, String),
+    /// Nothing of what was due could happen for so long: the machine slept, or somebody stopped PID 1.
+    Slept(Duration),
+    /// The clock on the wall was set.
+    ClockSet,
     /// A service's main process is gone, and so is what it left behind.
     Exited(usize, Exit),
     /// No child of ours is left.
@@ -55,8 +69,12 @@ pub(crate) enum Request {
 pub(crate) enum Action {
     /// Start a service's main process.
     Spawn(usize),
-    /// Probe a service once.
+    /// Ask a starting service once whether it is ready.
     Probe(usize),
+    /// Ask a ready service once whether it still serves.
+    Examine(usize),
+    /// Tell a service of its changed files.
+    Tell(usize),
     /// Forget a probe that is under way.
     CancelProbe(usize),
     /// Send a signal to a service's main process.
@@ -87,7 +105,12 @@ pub(crate) enum Action {
 /// All services together.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
+    /// A service keeps its place as long as PID 1 runs.
     services: Vec<Service>,
+    /// The losses of each that have had their consequences.
+    losses: Vec<u64>,
+    wall: Wall,
+    chance: Chance,
     stop_budget: Duration,
     phase: Phase,
     was_ready: bool,
@@ -130,16 +153,31 @@ struct Waiter {
 
 impl Supervisor {
     /// Returns a supervisor that has done nothing yet.
-    pub(crate) fn new(plan: Plan) -> Self {
-        let services = plan.services.into_iter().enumerate().map(|(id, plan)| Service::new(id, plan));
+    pub(crate) fn new(plan: Plan, wall: Wall, mut chance: Chance) -> Self {
+        let services = plan.services.into_iter().enumerate();
+        let services: Vec<Service> =
+            services.map(|(id, plan)| Service::new(id, plan, chance.split())).collect();
         Self {
-            services: services.collect(),
+            losses: vec![0; services.len()],
+            services,
+            wall,
+            chance,
             stop_budget: plan.stop_budget,
             phase: Phase::Running,
             was_ready: false,
             waiters: Vec::new(),
             phases: 0,
         }
+    }
+
+    /// Says what the clock on the wall shows.
+    pub(crate) fn look_at_clock(&mut self, seconds: i64) {
+        self.wall.seconds = seconds;
+    }
+
+    /// Says whether the clock on the wall matters.
+    pub(crate) fn keeps_schedules(&self) -> bool {
+        self.services.iter().any(|service| service.plan().schedule.is_some())
     }
 
     /// Decides what to do about `event`; `now` counts from PID 1's start.
@@ -150,6 +188,19 @@ impl Supervisor {
             Event::Running(id) => self.services[id].running(now, &mut actions),
             Event::Probed(id, result) => self.services[id].probed(now, result, &mut actions),
             Event::Exited(id, exit) => self.services[id].exited(now, exit, &mut actions),
+            Event::Notified(id, said) => {
+                let latest = match &self.phase {
+                    Phase::Stopping(ending) => ending.budget.kill_at(id),
+                    _ => Duration::MAX,
+                };
+                self.services[id].notified(now, &said, latest, &mut actions);
+            }
+            Event::DoneBefore(id, by) => self.services[id].done_before(now, &by, &mut actions),
+            Event::Slept(gap) => self.services.iter_mut().for_each(|service| service.slept(gap)),
+            Event::ClockSet => {
+                let wall = self.wall;
+                self.services.iter_mut().for_each(|service| service.clock_was_set(now, wall));
+            }
             Event::StraysGone => self.strays_gone(&mut actions),
             Event::Terminate(who) => self.terminate(now, &who, &mut actions),
             Event::Broken(what) => self.begin_stop(now, INTERNAL, Some(what), &mut actions),
@@ -179,14 +230,14 @@ impl Supervisor {
         phase.into_iter().chain(services).min()
     }
 
-    /// Returns the services, sorted by name.
+    /// Returns the services, each at its place.
     pub(crate) fn services(&self) -> &[Service] {
         &self.services
     }
 
     /// Says whether every service is ready now.
     pub(crate) fn all_ready(&self) -> bool {
-        self.services.iter().all(Service::is_ready)
+        self.services.iter().filter(|service| !service.is_retired()).all(Service::is_ready)
     }
 
     /// Says whether the container is on its way to its end.
@@ -210,7 +261,15 @@ impl Supervisor {
             service.due(now, actions);
         }
         if matches!(self.phase, Phase::Running) {
+            self.stop_if_critical_failed(now, actions);
+        }
+        if matches!(self.phase, Phase::Running) {
+            self.follow_losses(now, actions);
+            self.follow_failures(now, actions);
             self.start_waiting(now, actions);
+            for service in &mut self.services {
+                service.keep_schedule(now, self.wall, actions);
+            }
             if !self.was_ready && self.all_ready() {
                 self.was_ready = true;
                 self.phases += 1;
@@ -227,11 +286,11 @@ impl Supervisor {
     }
 
     fn start_waiting(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let ready: Vec<bool> = self.services.iter().map(Service::is_ready).collect();
+        let settled: Vec<bool> = self.services.iter().map(Service::is_settled).collect();
         for service in &mut self.services {
-            let free = service.plan().after.iter().all(|&needed| ready[needed]);
+            let free = service.plan().after.iter().all(|&needed| settled[needed]);
             if free && matches!(service.state(), State::Waiting) {
-                service.start(now, actions);
+                service.begin(now, actions);
             }
         }
     }
@@ -377,47 +436,6 @@ impl Supervisor {
             None => "stopped".to_owned(),
         }));
         actions.push(Action::Exit(ending.code));
-    }
-
-    fn ask(&mut self, now: Duration, client: u64, request: Request, name: &str, actions: &mut Vec<Action>) {
-        let refuse = |message: String| Action::Answer { client, result: Err(message) };
-        if !matches!(self.phase, Phase::Running) {
-            actions.push(refuse("the container is stopping".to_owned()));
-            return;
-        }
-        let Some(id) = self.services.iter().position(|service| service.plan().name == name) else {
-            actions.push(refuse(format!("there is no service `{name}`")));
-            return;
-        };
-        let service = &mut self.services[id];
-        match request {
-            Request::Start => service.ask_start(now, actions),
-            Request::Stop => service.ask_stop(now, actions),
-            Request::Restart => service.ask_restart(now, actions),
-        }
-        self.waiters.push(Waiter { client, service: id, up: request != Request::Stop });
-    }
-
-    /// Answers the requests whose outcome is known.
-    fn answer(&mut self, actions: &mut Vec<Action>) {
-        let running = matches!(self.phase, Phase::Running);
-        let services = &self.services;
-        self.waiters.retain(|waiter| {
-            let service = &services[waiter.service];
-            let name = &service.plan().name;
-            let result = match service.state() {
-                State::Stopped if !waiter.up => Ok(()),
-                State::Failed(_) if !waiter.up => Ok(()),
-                _ if !running => Err("the container is stopping".to_owned()),
-                State::Ready | State::Done if waiter.up => Ok(()),
-                State::Ready | State::Done => Err(format!("`{name}` was started again")),
-                State::Failed(cause) => Err(format!("`{name}` failed: {cause}")),
-                State::Stopped => Err(format!("`{name}` was stopped")),
-                _ => return true,
-            };
-            actions.push(Action::Answer { client: waiter.client, result });
-            false
-        });
     }
 }
 

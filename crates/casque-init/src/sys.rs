@@ -55,6 +55,72 @@ pub(crate) fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize>
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// Returns the clock on the wall in seconds since 1970; it may jump.
+pub(crate) fn wall() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place to write to; CLOCK_REALTIME exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
+    time.tv_sec
+}
+
+/// Returns how far the container's time zone is ahead of UTC at a moment: that of `TZ`, else of `/etc/localtime`.
+pub(crate) fn zone(moment: i64) -> i64 {
+    // SAFETY: `tm` is plain data, for which zeros are valid, and localtime_r writes one; PID 1 has one thread, so nobody
+    // changes the environment that it reads.
+    unsafe {
+        let mut local: libc::tm = mem::zeroed();
+        if libc::localtime_r(&moment, &mut local).is_null() { 0 } else { local.tm_gmtoff }
+    }
+}
+
+/// Returns a descriptor that becomes readable when the clock on the wall is set.
+pub(crate) fn watch_wall() -> io::Result<OwnedFd> {
+    let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+    // SAFETY: plain numbers; the new descriptor is ours, and the time outlives the call.
+    unsafe {
+        let fd = OwnedFd::from_raw_fd(check(libc::timerfd_create(libc::CLOCK_REALTIME, flags))?);
+        let mut never: libc::itimerspec = mem::zeroed();
+        never.it_value.tv_sec = wall() + i64::from(i32::MAX);
+        let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
+        check(libc::timerfd_settime(fd.as_raw_fd(), flags, &never, ptr::null_mut()))?;
+        Ok(fd)
+    }
+}
+
+/// Returns a number that nobody can foresee, for what should differ from one container to the next.
+pub(crate) fn seed() -> u64 {
+    let mut seed = 0_u64;
+    // SAFETY: the number is as long as it is said to be. Where the kernel has no randomness yet, the clock has to do.
+    let read = unsafe { libc::getrandom((&raw mut seed).cast(), size_of::<u64>(), libc::GRND_NONBLOCK) };
+    if read < 0 { u64::from(clock().subsec_nanos()) } else { seed }
+}
+
+/// Returns how many processors this process may run on.
+pub(crate) fn processors() -> u32 {
+    // SAFETY: `cpu_set_t` is plain data, for which zeros are valid, and the kernel fills it.
+    let count = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        match libc::sched_getaffinity(0, size_of_val(&set), &mut set) {
+            0 => libc::CPU_COUNT(&set),
+            _ => 1,
+        }
+    };
+    u32::try_from(count).unwrap_or(1).max(1)
+}
+
+/// Takes the lock on an open file, unless somebody else has it.
+pub(crate) fn try_lock(file: &impl AsRawFd) -> bool {
+    // SAFETY: plain numbers on an open descriptor.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+}
+
+/// Returns the session of a process, while there is such a process.
+pub(crate) fn session_of(pid: i32) -> Option<i32> {
+    // SAFETY: plain numbers. 0 would be ourselves; a sender outside this container has that number.
+    let session = if pid > 0 { unsafe { libc::getsid(pid) } } else { -1 };
+    (session >= 0).then_some(session)
+}
+
 /// Blocks [`SIGNALS`] and returns a descriptor to read them from.
 pub(crate) fn signal_descriptor() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset before use, and outlives the calls.

@@ -123,17 +123,13 @@ fn environment(identity: Option<&Identity>, home: &str, with: &Surroundings<'_>)
 
 fn make_directories(root: &Root, translated: &Translated, identity: Option<&Identity>) -> Result<(), String> {
     for directory in &translated.service.directories {
-        let path = root.path(directory);
+        let path = root.path(&directory.path);
         let cannot = |error: std::io::Error| format!("cannot make its directory: {error}");
         fs::create_dir_all(&path).map_err(cannot)?;
-        let mode = match translated.runtime_directory_mode {
-            Some(mode) if directory.starts_with("/run/") => mode,
-            _ => 0o755,
-        };
         if let Some(identity) = identity {
             fs::os::unix::fs::chown(&path, Some(identity.uid), Some(identity.gid)).map_err(cannot)?;
         }
-        fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(cannot)?;
+        fs::set_permissions(&path, std::fs::Permissions::from_mode(directory.mode)).map_err(cannot)?;
     }
     Ok(())
 }

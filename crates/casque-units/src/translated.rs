@@ -1,6 +1,6 @@
 //! The result of a translation.
 
-use casque_format::run::{Kind, Service};
+use casque_format::run::{Kind, Ready, Service};
 
 use crate::{Note, UnitError};
 
@@ -8,7 +8,7 @@ use crate::{Note, UnitError};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Translated {
     /// The part every casque program understands. `user` is none, see [`Translated::user`]; `after`
-    /// and `ready` are empty, they are the manifest's to say.
+    /// is empty, it is the manifest's to say.
     pub service: Service,
     /// Name or number of the user that runs it.
     pub user: Option<String>,
@@ -30,8 +30,6 @@ pub struct Translated {
     pub needs: Vec<String>,
     /// Units it starts after.
     pub after: Vec<String>,
-    /// Permission bits of the directories in `/run`, when they are not 0755.
-    pub runtime_directory_mode: Option<u32>,
     /// What could not be carried over.
     pub notes: Vec<Note>,
 }
@@ -71,21 +69,21 @@ impl Translated {
     ///
     /// Of the services that fork, two are known by their program: nginx is told `daemon off;` and
     /// stopped with QUIT, redis is told `--daemonize no --supervised no`. Any other is an error,
-    /// since a supervisor cannot watch what it cannot wait for. One that would notify counts as
-    /// running at once, with a note that the manifest should say how to tell that it is ready.
+    /// since a supervisor cannot watch what it cannot wait for. One that notifies is
+    /// ready when it says so.
     pub fn in_foreground(mut self, unit: &str) -> Result<Self, UnitError> {
         self.note_what_an_image_lacks();
         match &self.startup {
             Startup::Simple | Startup::Oneshot { .. } => return Ok(self),
-            Startup::Notify => {
+            // It would say that it is ready before it has read its data.
+            Startup::Notify if is_program(&self.service.command, "redis-server") => {
                 self.notes.push(Note::lost(
                     "Type=notify",
                     "it counts as ready at once; say `ready = { ... }` in the manifest",
                 ));
-                if is_program(&self.service.command, "redis-server") {
-                    redis_in_foreground(&mut self.service.command);
-                }
+                redis_in_foreground(&mut self.service.command);
             }
+            Startup::Notify => self.service.ready = Some(Ready::Notify),
             Startup::Forking { .. } if is_program(&self.service.command, "nginx") => {
                 nginx_in_foreground(&mut self.service.command);
                 self.service.stop.signal = "QUIT".to_owned();
@@ -119,9 +117,6 @@ impl Translated {
         for step in &self.reload {
             let subject = format!("ExecReload={}", step.command.join(" "));
             self.notes.push(Note::moot(subject, "what an image runs is not reloaded"));
-        }
-        if let Some(mode) = self.runtime_directory_mode.filter(|mode| *mode != 0o755) {
-            self.notes.push(Note::lost(format!("RuntimeDirectoryMode={mode:04o}"), "it is 0755"));
         }
     }
 }

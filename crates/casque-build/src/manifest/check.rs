@@ -10,13 +10,13 @@ use super::raw::{LayerStep, ServiceRule, nearest};
 use super::{Manifest, ManifestError, Place, StepNetwork};
 use crate::{about, lock, stop};
 
-const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
+pub(super) const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
 
 /// Environment names that would take something else from every program in the container.
 const RESERVED: [&str; 9] = ["HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "NGINX", "LD_PRELOAD"];
 
-struct Checker<'a> {
-    manifest: &'a Manifest,
+pub(super) struct Checker<'a> {
+    pub(super) manifest: &'a Manifest,
     text: &'a str,
 }
 
@@ -46,17 +46,17 @@ pub(super) fn tag(manifest: &Manifest, text: &str) -> Result<(), ManifestError> 
 }
 
 impl Checker<'_> {
-    fn place<T>(&self, value: &Spanned<T>) -> Place {
+    pub(super) fn place<T>(&self, value: &Spanned<T>) -> Place {
         Place::of(&self.manifest.path, self.text, value.span().start)
     }
 
     /// Returns the place of a table's header, or of the file's first line.
-    fn table(&self, name: &str) -> Place {
+    pub(super) fn table(&self, name: &str) -> Place {
         let offset = self.text.find(&format!("[{name}]")).or_else(|| self.text.find(&format!("[{name}.")));
         Place::of(&self.manifest.path, self.text, offset.unwrap_or(0))
     }
 
-    fn value<T>(
+    pub(super) fn value<T>(
         &self,
         place: Place,
         key: impl Into<String>,
@@ -316,7 +316,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn absolute(&self, key: &str, path: &Spanned<String>) -> Result<(), ManifestError> {
+    pub(super) fn absolute(&self, key: &str, path: &Spanned<String>) -> Result<(), ManifestError> {
         let text = path.get_ref();
         let clean = text.starts_with('/') && !text.split('/').any(|part| part == "..");
         if clean {
@@ -354,7 +354,7 @@ impl Checker<'_> {
         if name == "agent" {
             return self.value(table(), "service", name, "another name: `agent` is casque's own service");
         }
-        for needed in &rule.after {
+        for needed in rule.needs() {
             if !services.contains_key(needed.get_ref()) {
                 let names = services.keys().map(String::as_str).filter(|other| *other != name);
                 return Err(ManifestError::UnknownService {
@@ -395,7 +395,7 @@ impl Checker<'_> {
         if let Some(ready) = &rule.ready
             && ready.kinds() != 1
         {
-            let expected = "exactly one of `tcp`, `unix`, `http`, `exec`, `redis`, `mongodb`";
+            let expected = "exactly one of `tcp`, `unix`, `http`, `exec`, `redis`, `mongodb`, `notify`";
             return self.value(
                 table(),
                 format!("service.{name}.ready"),
@@ -414,7 +414,10 @@ impl Checker<'_> {
                 &expected,
             );
         }
-        Ok(())
+        self.oneshot(name, rule)?;
+        self.health(name, rule)?;
+        self.edges(name, rule)?;
+        self.surroundings(name, rule)
     }
 
     fn known_setting(&self, key: &str, setting: &Spanned<String>) -> Result<(), ManifestError> {
@@ -467,13 +470,12 @@ impl Checker<'_> {
         let after: BTreeMap<&str, Vec<&str>> = services
             .iter()
             .map(|(name, rule)| {
-                (name.as_str(), rule.after.iter().map(|needed| needed.get_ref().as_str()).collect())
+                (name.as_str(), rule.needs().map(|needed| needed.get_ref().as_str()).collect())
             })
             .collect();
         let Some(cycle) = stop::find_cycle(&after) else { return Ok(()) };
-        let waits = &services[cycle[0].as_str()].after;
-        let place =
-            waits.iter().find(|needed| needed.get_ref() == &cycle[1]).map(|needed| self.place(needed));
+        let mut waits = services[cycle[0].as_str()].needs();
+        let place = waits.find(|needed| needed.get_ref() == &cycle[1]).map(|needed| self.place(needed));
         Err(ManifestError::Cycle { place: place.expect("the circle follows `after`"), cycle })
     }
 

@@ -134,7 +134,7 @@ impl ManifestError {
             Self::Syntax { closest: Some(name), .. }
             | Self::UnknownService { closest: Some(name), .. }
             | Self::UnknownSetting { closest: Some(name), .. } => Some(format!("did you mean `{name}`?")),
-            Self::Cycle { .. } => Some("remove one of these from `after`".to_owned()),
+            Self::Cycle { .. } => Some("remove one of these from `after` or `requires`".to_owned()),
             Self::Read(error) if error.kind() == io::ErrorKind::NotFound => {
                 Some("name a directory that has a `casque.toml`, or such a file".to_owned())
             }

@@ -418,11 +418,44 @@ pub struct ServiceRule {
     /// Environment variables that take a setting's value: variable to setting.
     #[serde(default)]
     pub environment_settings: BTreeMap<String, Spanned<String>>,
+    /// Variables that it takes over from the container's environment.
+    #[serde(default)]
+    pub inherit: Vec<Spanned<String>>,
+    /// File mode creation mask.
+    pub umask: Option<Mode>,
+    /// Limits of its resources, as numbers of setrlimit(2); over the unit's.
+    #[serde(default)]
+    pub limits: BTreeMap<casque_format::run::Resource, u64>,
+    /// Lowers its share of the processors.
+    pub nice: Option<Spanned<i32>>,
+    /// What the kernel adds when it looks for somebody to kill.
+    pub oom_score_adjust: Option<Spanned<i32>>,
+    /// Directories made before each start, beside the unit's.
+    #[serde(default)]
+    pub directories: Vec<DirectoryRule>,
+    /// So many of it run.
+    pub replicas: Option<Spanned<ReplicasRule>>,
     /// Starts when these are ready.
     #[serde(default)]
     pub after: Vec<Spanned<String>>,
+    /// Cannot be without these.
+    #[serde(default)]
+    pub requires: Vec<Spanned<String>>,
+    /// What happens when one of these is not ready any more.
+    #[serde(default)]
+    pub when_lost: BTreeMap<Spanned<String>, casque_format::run::WhenLost>,
     /// How to tell that it serves.
     pub ready: Option<ReadyRule>,
+    /// How to tell that it still serves.
+    pub health: Option<HealthRule>,
+    /// Of a one-shot: that it has nothing to do once it was done.
+    pub once: Option<casque_format::run::Once>,
+    /// Of a one-shot: when it runs.
+    pub schedule: Option<Spanned<String>>,
+    /// How it takes over changed files.
+    pub reload: Option<ReloadRule>,
+    /// The files with marks that it reads.
+    pub files: Option<Vec<Spanned<String>>>,
     /// From spawn to ready.
     pub start_timeout: Option<Seconds>,
     /// When to start it again.
@@ -438,6 +471,19 @@ pub struct ServiceRule {
     pub unless: Option<Spanned<String>>,
     /// It serves the exposed ports.
     pub front: Option<Front>,
+}
+
+impl ServiceRule {
+    /// Returns the services that it starts after.
+    pub fn needs(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.after.iter().chain(&self.requires)
+    }
+
+    /// Returns what its exit means, as far as the manifest decides that.
+    pub fn kind(&self) -> Option<casque_format::run::Kind> {
+        let oneshot = self.schedule.is_some() || self.once.is_some();
+        self.kind.or(oneshot.then_some(casque_format::run::Kind::Oneshot))
+    }
 }
 
 /// `ready = {...}`: exactly one kind.
@@ -456,13 +502,171 @@ pub struct ReadyRule {
     pub redis: Option<String>,
     /// `address:port`.
     pub mongodb: Option<String>,
+    /// It says so itself.
+    pub notify: Option<bool>,
 }
 
 impl ReadyRule {
     /// Counts the kinds that are given.
     pub fn kinds(&self) -> usize {
         let texts = [&self.tcp, &self.unix, &self.http, &self.redis, &self.mongodb];
-        texts.into_iter().flatten().count() + usize::from(self.exec.is_some())
+        let texts = texts.into_iter().flatten().count();
+        texts + usize::from(self.exec.is_some()) + usize::from(self.notify == Some(true))
+    }
+}
+
+/// `health = {...}`: exactly one kind, and how often.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthRule {
+    /// `address:port`.
+    pub tcp: Option<String>,
+    /// Path of a socket.
+    pub unix: Option<String>,
+    /// Address of a page.
+    pub http: Option<String>,
+    /// Argument vector.
+    pub exec: Option<Vec<String>>,
+    /// `address:port`.
+    pub redis: Option<String>,
+    /// `address:port`.
+    pub mongodb: Option<String>,
+    /// Between an answer and the next question.
+    pub interval: Seconds,
+    /// For an answer.
+    pub timeout: Seconds,
+    /// So many failures in a row count as a crash.
+    pub failures: u32,
+}
+
+impl Default for HealthRule {
+    fn default() -> Self {
+        Self {
+            tcp: None,
+            unix: None,
+            http: None,
+            exec: None,
+            redis: None,
+            mongodb: None,
+            interval: Seconds { milliseconds: 10_000 },
+            timeout: Seconds { milliseconds: 5_000 },
+            failures: 3,
+        }
+    }
+}
+
+impl HealthRule {
+    /// Returns what is asked, as a readiness check would.
+    pub fn check(&self) -> ReadyRule {
+        ReadyRule {
+            tcp: self.tcp.clone(),
+            unix: self.unix.clone(),
+            http: self.http.clone(),
+            exec: self.exec.clone(),
+            redis: self.redis.clone(),
+            mongodb: self.mongodb.clone(),
+            notify: None,
+        }
+    }
+}
+
+/// `reload = {...}`: exactly one of them.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadRule {
+    /// Signal name without `SIG`.
+    pub signal: Option<Spanned<String>>,
+    /// Argument vector.
+    pub exec: Option<Vec<String>>,
+}
+
+/// One entry of `directories` of a service.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryRule {
+    /// Absolute path.
+    pub path: Spanned<String>,
+    /// User by name; its primary group is the group. Left out, the service's user.
+    pub owner: Option<String>,
+    /// Permission bits in octal.
+    #[serde(default = "default_run_directory_mode")]
+    pub mode: Mode,
+}
+
+fn default_run_directory_mode() -> Mode {
+    Mode(0o755)
+}
+
+/// `replicas = ...`: a number, `"cpus"`, or a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplicasRule {
+    /// So many.
+    pub count: Option<u32>,
+    /// So many for each processor.
+    pub per_cpu: Option<u32>,
+    /// One for each so many bytes.
+    pub per_memory: Option<u64>,
+    /// At most so many.
+    pub max: Option<u32>,
+}
+
+impl<'de> Deserialize<'de> for ReplicasRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        struct Table {
+            per_cpu: Option<u32>,
+            per_memory: Option<Bytes>,
+            max: Option<u32>,
+        }
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = ReplicasRule;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, `\"cpus\"` or a table such as `{ per-cpu = 2, max = 8 }`")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, count: i64) -> Result<ReplicasRule, E> {
+                let wrong = || E::invalid_value(Unexpected::Signed(count), &self);
+                let count = u32::try_from(count).map_err(|_| wrong())?;
+                Ok(ReplicasRule { count: Some(count), ..ReplicasRule::default() })
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<ReplicasRule, E> {
+                match word {
+                    "cpus" => Ok(ReplicasRule { per_cpu: Some(1), ..ReplicasRule::default() }),
+                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ReplicasRule, A::Error> {
+                let table = Table::deserialize(MapAccessDeserializer::new(map))?;
+                let per_memory = table.per_memory.map(|Bytes(bytes)| bytes);
+                Ok(ReplicasRule { count: None, per_cpu: table.per_cpu, per_memory, max: table.max })
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+/// An amount of memory, written as `256MiB` or `2GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Bytes(pub u64);
+
+impl TryFrom<String> for Bytes {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+        let found = units.into_iter().find_map(|(unit, shift)| {
+            let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+            number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+        });
+        found
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is not an amount of memory such as `256MiB` or `2GiB`"))
     }
 }
 

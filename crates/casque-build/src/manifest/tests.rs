@@ -36,7 +36,7 @@ fn an_unknown_key_is_shown_with_its_line_and_the_nearest_known_one() {
       |
     9 | comand = ["web"]
       | ^^^^^^
-    unknown field `comand`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `after`, `ready`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`
+    unknown field `comand`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `files`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`
 
     hint: did you mean `command`?
     "##);
@@ -78,7 +78,7 @@ fn an_unknown_service_in_after_is_named_with_the_nearest() {
 fn a_dependency_cycle_is_shown_whole() {
     insta::assert_snapshot!(mistake("[service.a]\ncommand = [\"a\"]\nafter = [\"b\"]\n[service.b]\ncommand = [\"b\"]\nafter = [\"a\"]\n"), @r"
     casque.toml:10: services wait for each other: `a` -> `b` -> `a`
-    hint: remove one of these from `after`
+    hint: remove one of these from `after` or `requires`
     ");
 }
 
@@ -180,4 +180,134 @@ fn log_files_of_a_service_that_is_not_there_are_refused() {
     );
     let nothing = mistake(&format!("{web}[logs.web]\nsize = 0\n"));
     assert!(nothing.contains("expected a nonzero u32"), "{nothing}");
+}
+
+/// Reads a manifest with a service `job` that has these further lines.
+fn mistake_of_job(lines: &str) -> String {
+    mistake(&format!("[service.db]\ncommand = [\"db\"]\n[service.job]\ncommand = [\"job\"]\n{lines}\n"))
+}
+
+#[test]
+fn a_schedule_that_is_none_is_shown_with_the_reason() {
+    assert_eq!(
+        mistake_of_job("schedule = \"0 25 * * *\""),
+        "casque.toml:12: `service.job.schedule` is `0 25 * * *`, expected a cron expression such as `0 3 * * *` or `@daily`: \
+         `25` is not an hour, 0 to 23"
+    );
+    assert_eq!(
+        mistake_of_job("schedule = \"@daily\"\nonce = \"version\""),
+        "casque.toml:12: `service.job.schedule` is `@daily`, expected no `schedule` beside `once`"
+    );
+    assert_eq!(
+        mistake_of_job("schedule = \"@daily\"\ncritical = true"),
+        "casque.toml:10: `service.job.critical` is `true`, expected `false`: a run that fails is reported, and the next comes at its time"
+    );
+    assert_eq!(
+        mistake_of_job("schedule = \"@daily\"\ntype = \"simple\""),
+        "casque.toml:10: `service.job.type` is `simple`, expected `oneshot` beside `once` or `schedule`"
+    );
+    assert_eq!(
+        mistake_of_job("once = \"version\"\nready = { notify = true }"),
+        "casque.toml:10: `service.job.ready` is `given`, expected a service that stays: a one-shot is ready when it has ended well"
+    );
+}
+
+#[test]
+fn needs_that_cannot_be_are_shown_with_their_line() {
+    assert_eq!(
+        mistake_of_job("requires = [\"bd\"]"),
+        "casque.toml:12: service `job` needs `bd`, which this manifest does not define\nhint: did you mean `db`?"
+    );
+    assert_eq!(
+        mistake_of_job("after = [\"db\"]\nwhen-lost = { web = \"restart\" }"),
+        "casque.toml:13: `service.job.when-lost` is `web`, expected a service that it comes `after` or `requires`"
+    );
+    assert_eq!(
+        mistake(
+            "[service.job]\ncommand = [\"j\"]\nschedule = \"@daily\"\n[service.web]\ncommand = [\"w\"]\nrequires = [\"job\"]\n"
+        ),
+        "casque.toml:13: `service.web.requires` is `job`, expected a service without `schedule`: nobody can wait for the next run of one"
+    );
+    assert_eq!(
+        mistake(
+            "[service.a]\ncommand = [\"a\"]\nafter = [\"b\"]\n[service.b]\ncommand = [\"b\"]\nrequires = [\"a\"]\n"
+        ),
+        "casque.toml:10: services wait for each other: `a` -> `b` -> `a`\nhint: remove one of these from `after` or `requires`"
+    );
+    let chain = "[service.db]\ncommand = [\"db\"]\nstop = { timeout = \"6s\" }\n[service.web]\ncommand = [\"w\"]\nrequires = [\"db\"]\nstop = { timeout = \"4s\" }\n";
+    assert!(
+        mistake(chain).contains("stopping `web` -> `db` in turn may take 10000 ms"),
+        "{}",
+        mistake(chain)
+    );
+}
+
+#[test]
+fn health_checks_and_reloads_that_say_nothing_are_refused() {
+    assert_eq!(
+        mistake_of_job("health = { interval = \"5s\" }"),
+        "casque.toml:10: `service.job.health` is `0 of them`, expected exactly one of `tcp`, `unix`, `http`, `exec`, `redis`, `mongodb`"
+    );
+    assert_eq!(
+        mistake_of_job("health = { tcp = \"127.0.0.1:1\", interval = \"10ms\" }"),
+        "casque.toml:10: `service.job.health.interval` is `10ms`, expected `1s` or more"
+    );
+    assert_eq!(
+        mistake_of_job("health = { tcp = \"127.0.0.1:1\", failures = 0 }"),
+        "casque.toml:10: `service.job.health.failures` is `0`, expected 1 or more"
+    );
+    assert_eq!(
+        mistake_of_job("health = { tcp = \"127.0.0.1:1\", timeout = \"0s\" }"),
+        "casque.toml:10: `service.job.health.timeout` is `0ms`, expected 1 ms or more"
+    );
+    assert_eq!(
+        mistake_of_job("reload = { signal = \"HUP\", exec = [\"x\"] }"),
+        "casque.toml:10: `service.job.reload` is `2 of them`, expected exactly one of `signal`, `exec`"
+    );
+    assert_eq!(
+        mistake_of_job("reload = { signal = \"SIGHUP\" }"),
+        "casque.toml:12: `service.job.reload.signal` is `SIGHUP`, expected one of TERM, INT, QUIT, HUP, USR1, USR2"
+    );
+}
+
+#[test]
+fn surroundings_out_of_range_are_refused() {
+    for (lines, expected) in [
+        ("nice = 20", "casque.toml:12: `service.job.nice` is `20`, expected -20 to 19"),
+        (
+            "oom-score-adjust = -1001",
+            "casque.toml:12: `service.job.oom-score-adjust` is `-1001`, expected -1000 to 1000",
+        ),
+        (
+            "directories = [{ path = \"run/x\" }]",
+            "casque.toml:12: `directories.path` is `run/x`, expected an absolute path without `..`",
+        ),
+        ("files = [\"x.ini\"]", "casque.toml:12: `files` is `x.ini`, expected an absolute path without `..`"),
+        (
+            "inherit = [\"A=1\"]",
+            "casque.toml:12: `service.job.inherit` is `A=1`, expected the name of an environment variable",
+        ),
+        ("replicas = 0", "casque.toml:12: `service.job.replicas` is `0`, expected 1 or more"),
+        (
+            "replicas = { max = 3 }",
+            "casque.toml:12: `service.job.replicas` is `a table without either`, expected `per-cpu`, `per-memory` or both beside `max`",
+        ),
+        (
+            "replicas = 2\nonce = \"volume\"",
+            "casque.toml:12: `service.job.replicas` is `given`, expected a service that is not the front and has neither `once` nor `schedule`",
+        ),
+        (
+            "replicas = 2\n[service.job-2]\ncommand = [\"x\"]",
+            "casque.toml:13: `service` is `job-2`, expected another name: the replicas of `job` are called so",
+        ),
+    ] {
+        assert_eq!(mistake_of_job(lines), expected);
+    }
+    assert!(mistake_of_job("replicas = \"cores\"").contains(
+        "invalid value: string \"cores\", expected a number, `\"cpus\"` or a table such as `{ per-cpu = 2, max = 8 }`"
+    ));
+    assert!(
+        mistake_of_job("replicas = { per-memory = \"256MB\" }")
+            .contains("`256MB` is not an amount of memory such as `256MiB` or `2GiB`")
+    );
 }

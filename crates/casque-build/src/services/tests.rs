@@ -83,7 +83,6 @@ fn one_line_for_each_service_says_what_will_be_different() {
     assert_eq!(
         made.summaries,
         ["service `shop` from `systemd:shop.service`: not carried over: \
-          `Type=notify` (it counts as ready at once; say `ready = { ... }` in the manifest), \
           `After=db.service` (say `after = [\"db\"]` in the manifest), \
           `Requires=missing.service` (no service of the manifest is that unit), \
           `ExecStartPre=/bin/warm up` (it runs before the first start only)"]
@@ -145,4 +144,44 @@ fn variables_of_the_base_are_a_service_s_own_unless_it_says_something_else() {
     let expected = [("HOME_OF_SHOP", "/srv"), ("LANGUAGE", "de"), ("PATH", "/opt/tools:/bin")];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(made.services["till"].service.environment, BTreeMap::from(expected));
+}
+
+#[test]
+fn what_only_the_manifest_can_say_reaches_the_plan() {
+    let scene = Scene::new();
+    let made = scene.services(concat!(
+        "[service.db]\ncommand = [\"/bin/db\"]\n",
+        "[service.setup]\ncommand = [\"/bin/shop\", \"setup\"]\nonce = \"version\"\nafter = [\"db\"]\n",
+        "[service.nightly]\ncommand = [\"/bin/shop\", \"clean\"]\nschedule = \"0 3 * * *\"\n",
+        "[service.shop]\ncommand = [\"/bin/shop\"]\nuser = \"shop\"\nrequires = [\"setup\"]\nwhen-lost = { db = \"restart\" }\n",
+        "after = [\"db\"]\nready = { notify = true }\nhealth = { http = \"http://127.0.0.1/\", failures = 2 }\n",
+        "nice = 5\noom-score-adjust = 200\numask = \"0027\"\nlimits = { nofile = 99 }\ninherit = [\"TZ\"]\n",
+        "replicas = { per-cpu = 2, per-memory = \"256MiB\" }\nreload = { signal = \"HUP\" }\nfiles = [\"/etc/shop.ini\"]\n",
+        "directories = [{ path = \"/run/shop\", mode = \"0700\" }, { path = \"/run/all\", owner = \"root\" }]\n",
+    ));
+    let shop = &made.services["shop"].service;
+    assert_eq!(
+        (shop.requires.as_slice(), shop.after.as_slice()),
+        (&["setup".to_owned()][..], &["db".to_owned()][..])
+    );
+    assert_eq!(shop.when_lost["db"], casque_format::run::WhenLost::Restart);
+    assert_eq!(shop.ready, Some(Ready::Notify));
+    let health = shop.health.as_ref().unwrap();
+    assert_eq!((health.interval_ms, health.timeout_ms, health.failures), (10_000, 5_000, 2));
+    assert_eq!((shop.nice, shop.oom_score_adjust, shop.umask), (Some(5), Some(200), Some(0o027)));
+    assert_eq!(shop.replicas.as_ref().unwrap().per_memory, Some(256 << 20));
+    assert_eq!(shop.reload, Some(Reload::Signal("HUP".to_owned())));
+    assert_eq!(shop.files.as_deref(), Some(&["/etc/shop.ini".to_owned()][..]));
+    assert_eq!(
+        shop.directories,
+        [
+            RunDirectory { path: "/run/shop".to_owned(), mode: 0o700, owner: None },
+            RunDirectory { path: "/run/all".to_owned(), mode: 0o755, owner: Some((0, 0)) },
+        ]
+    );
+    assert_eq!(made.services["shop"].inherit, ["TZ"]);
+    let setup = &made.services["setup"].service;
+    assert_eq!((setup.kind, setup.once), (Kind::Oneshot, Some(casque_format::run::Once::Version)));
+    let nightly = &made.services["nightly"].service;
+    assert_eq!((nightly.kind, nightly.critical, nightly.start_timeout_ms), (Kind::Oneshot, false, 3_600_000));
 }

@@ -1,7 +1,5 @@
 //! What the supervisor decided, done.
 
-use std::fs::OpenOptions;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use casque_format::control::Reply;
@@ -21,14 +19,24 @@ impl Engine {
         match action {
             Action::Spawn(id) => {
                 if let Err(error) = self.spawn(id, now) {
+                    self.release(id);
                     self.events.push_back(Event::Exited(id, Exit::NotStarted(error)));
                 }
             }
             Action::Probe(id) => {
-                if let Some(outcome) = self.probe(id, now) {
-                    self.events.push_back(Event::Probed(id, outcome));
+                let check = self.supervisor.services()[id].plan().check.clone();
+                if let Some(check) = check {
+                    let limit = check.time_limit();
+                    self.ask(id, &check, limit, "readiness", now);
                 }
             }
+            Action::Examine(id) => {
+                let health = self.supervisor.services()[id].plan().health.clone();
+                if let Some(health) = health {
+                    self.ask(id, &health.check, health.timeout, "health", now);
+                }
+            }
+            Action::Tell(id) => self.tell(id),
             Action::CancelProbe(id) => self.probes.cancel(id),
             Action::Signal(id, number) => self.children.signal(id, number),
             Action::SignalGroup(id, number) => self.children.signal_group(id, number),
@@ -61,8 +69,14 @@ impl Engine {
     }
 
     fn spawn(&mut self, id: usize, now: Duration) -> Result<(), StartError> {
+        if !self.may_run_once(id, now)? {
+            return Ok(());
+        }
         let plan = self.supervisor.services()[id].plan();
-        let command = Command::service(&plan.spec, self.own_uid == 0, self.sockets.len());
+        let mut command = Command::service(&plan.spec, self.own_uid == 0, self.sockets.len());
+        if let (true, Some(notices)) = (plan.notifies, &self.notices) {
+            command.set("NOTIFY_SOCKET", &notices.address);
+        }
         let inherits = plan.spec.sockets != Sockets::None;
         let sockets = if inherits { self.sockets.as_slice() } else { &[] };
         let (read, write) = sys::pipe().map_err(|source| StartError {
@@ -78,31 +92,32 @@ impl Engine {
         Ok(())
     }
 
-    fn probe(&mut self, id: usize, now: Duration) -> Option<probes::Outcome> {
-        let command = match self.supervisor.services()[id].plan().check.clone()? {
-            Check::Socket(target, dialog) => {
-                return self.probes.connect(id, &target, &dialog, now);
-            }
-            Check::Exec(_) => self.probe_command(id)?,
+    /// Asks a service something; `word` says what for.
+    fn ask(&mut self, id: usize, check: &Check, limit: Duration, word: &'static str, now: Duration) {
+        let outcome = match check {
+            Check::Socket(target, dialog) => self.probes.connect(id, target, dialog, limit, now),
+            Check::Exec(arguments) => self.ask_command(id, arguments, limit, word, now).err().map(Err),
         };
-        let limit = self.supervisor.services()[id].plan().check.as_ref()?.time_limit();
-        let null = OpenOptions::new().write(true).open("/dev/null").map(OwnedFd::from);
-        let child = null
-            .map_err(|source| format!("cannot open `/dev/null`: {source}"))
-            .and_then(|null| command.start(&null, &null, &[]).map_err(|error| error.text));
-        match child {
-            Ok(child) => self.probes.watch(id, child, limit, now),
-            Err(problem) => return Some(Err(problem)),
+        if let Some(outcome) = outcome {
+            self.events.push_back(Event::Probed(id, outcome));
         }
-        None
     }
 
-    pub(super) fn probe_command(&self, id: usize) -> Option<Command> {
+    fn ask_command(
+        &mut self,
+        id: usize,
+        arguments: &[String],
+        limit: Duration,
+        word: &'static str,
+        now: Duration,
+    ) -> Result<(), String> {
         let plan = self.supervisor.services()[id].plan();
-        match &plan.check {
-            Some(Check::Exec(arguments)) => Some(Command::probe(arguments, &plan.spec, self.own_uid == 0)),
-            _ => None,
-        }
+        let command = Command::probe(arguments, &plan.spec, self.own_uid == 0);
+        let (read, write) = sys::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
+        command.give(&write);
+        let child = command.start(&self.null, &write, &[]).map_err(|error| error.text)?;
+        self.probes.watch(id, probes::Asked::new(child, command, read, word), limit, now);
+        Ok(())
     }
 }
 

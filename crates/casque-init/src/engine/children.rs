@@ -104,6 +104,11 @@ impl Children {
         self.running.iter().map(|(&id, main)| (id, main.pid)).collect()
     }
 
+    /// Returns the service whose main process leads a session.
+    pub(super) fn with_session(&self, session: i32) -> Option<usize> {
+        self.running.iter().find_map(|(&id, main)| (main.pid == session).then_some(id))
+    }
+
     /// Returns the status pipes to poll.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = (usize, RawFd)> {
         let open = |main: &Main| main.status.as_ref().map(AsRawFd::as_raw_fd);

@@ -4,20 +4,28 @@
 
 mod actions;
 mod children;
+mod notices;
+mod once;
 mod probes;
+mod reload;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use casque_format::control::{self, Reply, Request as Asked, ServiceStatus, Snapshot};
 use casque_format::run::Sockets;
 
 use self::children::Children;
+use self::notices::Notices;
+use self::once::{Ended, Onces};
 use self::probes::Probes;
+use self::reload::{PREPARE, Reloading};
+use crate::chance::Chance;
 use crate::control::{Control, Rights};
 use crate::log::{Log, Mask, Output, stamp};
 use crate::net::{self, ListenError};
@@ -25,8 +33,14 @@ use crate::oom::Oom;
 use crate::plan::Plan;
 use crate::signal;
 use crate::stop::LAST_WORDS;
-use crate::supervisor::{Event, Request, Supervisor};
+use crate::supervisor::{Action, Event, Request, Supervisor};
 use crate::sys;
+use crate::wall::Wall;
+
+pub(crate) use self::reload::Source as PlanSource;
+
+/// So late and more is nobody's slowness: PID 1 was not running.
+const SLEPT: Duration = Duration::from_secs(2);
 
 /// How much longer the last words may take while somebody reads them.
 const LONGEST_LAST_WORDS: Duration = Duration::from_millis(400);
@@ -52,6 +66,18 @@ pub(crate) struct Engine {
     told: Option<Snapshot>,
     /// How often each service was killed for lack of memory.
     oom_kills: BTreeMap<usize, u32>,
+    notices: Option<Notices>,
+    onces: Onces,
+    /// Tells when the clock on the wall was set.
+    clock: Option<OwnedFd>,
+    source: PlanSource,
+    /// The ports, version and secrets of the plan that is carried out.
+    listen: Vec<u16>,
+    version: String,
+    mask: Vec<String>,
+    reloading: Option<Reloading>,
+    /// Programs that tell services something: whose, their output, and what [`crate::spawn::Child`] holds.
+    errands: BTreeMap<i32, (String, u64, OwnedFd)>,
     events: VecDeque<Event>,
     watches_strays: bool,
     kills_strays: bool,
@@ -66,13 +92,31 @@ enum Source {
     Stream(u64),
     Status(usize),
     Probe(usize),
+    Notices,
+    Clock,
     Knock,
     Client(u64),
 }
 
+/// What [`Engine::new`] is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// From [`sys::signal_descriptor`].
+    pub(crate) signals: OwnedFd,
+    /// Where requests come in.
+    pub(crate) control: Option<Control>,
+    /// Where everything is written.
+    pub(crate) log: Log,
+    /// Where plans come from.
+    pub(crate) source: PlanSource,
+    /// Where it is written down what one-shots have done.
+    pub(crate) once: PathBuf,
+}
+
 impl Engine {
-    /// Prepares the loop for a plan; `signals` comes from [`sys::signal_descriptor`].
-    pub(crate) fn new(plan: Plan, signals: OwnedFd, control: Option<Control>, log: Log) -> io::Result<Self> {
+    /// Prepares the loop for a plan.
+    pub(crate) fn new(plan: Plan, parts: Parts) -> io::Result<Self> {
+        let Parts { signals, control, log, source, once } = parts;
         let null: File = OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC).open("/dev/null")?;
         let mut engine = Self {
             began: sys::clock(),
@@ -83,13 +127,22 @@ impl Engine {
             log,
             control,
             sockets: Vec::new(),
-            supervisor: Supervisor::new(Plan { services: Vec::new(), ..plan.clone() }),
+            supervisor: supervisor(Plan { services: Vec::new(), ..plan.clone() }),
             revisions: 0,
             children: Children::default(),
             probes: Probes::default(),
             oom: Oom::here(),
             told: None,
             oom_kills: BTreeMap::new(),
+            notices: None,
+            onces: Onces::new(once),
+            clock: None,
+            source,
+            listen: Vec::new(),
+            version: String::new(),
+            mask: Vec::new(),
+            reloading: None,
+            errands: BTreeMap::new(),
             events: VecDeque::new(),
             watches_strays: false,
             kills_strays: false,
@@ -109,6 +162,8 @@ impl Engine {
     fn take_plan(&mut self, plan: Plan) {
         self.revisions += self.supervisor.revision() + 1;
         self.agent_uid = plan.agent_uid;
+        (self.listen, self.version) = (plan.listen.clone(), plan.version.clone());
+        self.mask.clone_from(&plan.mask);
         self.log.hide(Mask::new(&plan.mask));
         self.log.arrange(&plan.logs, plan.services.iter().map(|service| service.name.as_str()));
         self.oom_kills.clear();
@@ -117,8 +172,24 @@ impl Engine {
         if let (Some(control), Some(user)) = (&self.control, agent.filter(|_| self.own_uid == 0)) {
             control.admit(user.gid);
         }
-        self.supervisor = Supervisor::new(plan);
+        self.supervisor = supervisor(plan);
+        self.watch_surroundings();
         self.events.push_back(Event::Due);
+    }
+
+    /// Opens what the plan's services need beside their own processes.
+    fn watch_surroundings(&mut self) {
+        let notifies = self.supervisor.services().iter().any(|service| service.plan().notifies);
+        if notifies && self.notices.is_none() {
+            match Notices::open() {
+                Ok(notices) => self.notices = Some(notices),
+                Err(error) => self.log.say(&format!("cannot open a socket for services to notify: {error}")),
+            }
+        }
+        if self.supervisor.keeps_schedules() && self.clock.is_none() {
+            // Without it a run after the clock was set may come at the time that it had before.
+            self.clock = sys::watch_wall().ok();
+        }
     }
 
     /// Runs until the container ends; returns PID 1's exit code.
@@ -195,9 +266,14 @@ impl Engine {
         let sources = self.sources();
         let mut fds: Vec<libc::pollfd> =
             sources.iter().map(|&(_, fd, events)| interest(fd, events)).collect();
-        let timeout = self.deadline().map(|at| at.saturating_sub(self.now()));
+        let deadline = self.deadline();
+        let timeout = deadline.map(|at| at.saturating_sub(self.now()));
         if let Err(error) = sys::poll(&mut fds, timeout) {
             self.broken(format!("PID 1 cannot wait for events: {error}"));
+        }
+        let late = deadline.map(|at| self.now().saturating_sub(at)).filter(|late| *late >= SLEPT);
+        if let Some(late) = late {
+            self.events.push_back(Event::Slept(late));
         }
         for (fd, &(source, ..)) in fds.iter().zip(&sources) {
             if fd.revents != 0 {
@@ -217,6 +293,12 @@ impl Engine {
         sources.extend(self.probes.descriptors().map(|(id, fd, writes)| {
             (Source::Probe(id), fd, if writes { libc::POLLOUT } else { libc::POLLIN })
         }));
+        if let Some(notices) = &self.notices {
+            sources.push((Source::Notices, notices.descriptor(), libc::POLLIN));
+        }
+        if let Some(clock) = &self.clock {
+            sources.push((Source::Clock, clock.as_raw_fd(), libc::POLLIN));
+        }
         if let Some(control) = &self.control {
             sources.push((Source::Knock, control.listener(), libc::POLLIN));
             sources.extend(control.descriptors().map(|(id, fd, writes)| {
@@ -233,6 +315,7 @@ impl Engine {
             self.children.deadline(),
             self.probes.deadline(),
             self.log.deadline(),
+            self.reload_deadline(),
             self.control.as_ref().and_then(Control::deadline),
         ]
         .into_iter()
@@ -256,6 +339,11 @@ impl Engine {
                     self.events.push_back(Event::Probed(id, outcome));
                 }
             }
+            Source::Notices => self.take_notices(),
+            Source::Clock => {
+                self.clock = sys::watch_wall().ok();
+                self.events.push_back(Event::ClockSet);
+            }
             Source::Knock => {
                 if let Some(control) = &mut self.control {
                     control.accept(now);
@@ -278,6 +366,7 @@ impl Engine {
     fn due(&mut self) {
         let now = self.now();
         self.look_for_leavers(now, false);
+        self.press_reload(now);
         for (id, outcome) in self.probes.due(now) {
             self.events.push_back(Event::Probed(id, outcome));
         }
@@ -298,6 +387,7 @@ impl Engine {
         self.take_requests();
         while let Some(event) = self.events.pop_front() {
             let now = self.now();
+            self.supervisor.look_at_clock(sys::wall());
             for action in self.supervisor.step(now, event) {
                 self.perform(action, now);
             }
@@ -385,15 +475,11 @@ impl Engine {
                 if ended.just_ran {
                     self.events.push_back(Event::Running(ended.id));
                 }
-            } else if let Some((id, status)) = self.probes.ended(pid) {
+            } else if let Some((id, asked)) = self.probes.ended(pid) {
                 sys::kill(-pid, libc::SIGKILL);
-                let ended = sys::reap(pid);
-                let outcome = probes::judge_command(&status, ended, |report| match self.probe_command(id) {
-                    Some(command) => command.explain(report).text,
-                    None => "its readiness command is gone from the plan".to_owned(),
-                });
+                let outcome = asked.judge(sys::reap(pid)).map_err(|problem| self.log.masked(&problem));
                 self.events.push_back(Event::Probed(id, outcome));
-            } else {
+            } else if !self.errand_ended(pid, now) {
                 sys::reap(pid);
             }
         }
@@ -406,7 +492,14 @@ impl Engine {
                 let name = self.name(id).to_owned();
                 self.log.say(&format!("`{name}` left processes that do not die: {left:?}"));
             }
-            self.events.push_back(Event::Exited(id, exit));
+            if id == PREPARE {
+                self.prepared(exit, now);
+                continue;
+            }
+            match self.ended_once(id, exit) {
+                Ended::Of(exit) => self.events.push_back(Event::Exited(id, exit)),
+                Ended::Locked => self.perform(Action::Spawn(id), now),
+            }
         }
     }
 
@@ -417,6 +510,7 @@ impl Engine {
             return;
         };
         let mut asked = Vec::new();
+        let mut reloads = Vec::new();
         for client in control.asking() {
             while let Some(request) = control.next_request(client, rights, now) {
                 let (request, service) = match request {
@@ -459,6 +553,10 @@ impl Engine {
                         self.told.get_or_insert(told);
                         continue;
                     }
+                    Asked::Reload => {
+                        reloads.push(client);
+                        break;
+                    }
                     Asked::Restart { service } => (Request::Restart, service),
                     Asked::Stop { service } => (Request::Stop, service),
                     Asked::Start { service } => (Request::Start, service),
@@ -467,10 +565,13 @@ impl Engine {
             }
         }
         self.events.extend(asked);
+        for client in reloads {
+            self.begin_reload(client, now);
+        }
     }
 
     fn name(&self, id: usize) -> &str {
-        &self.supervisor.services()[id].plan().name
+        self.supervisor.services().get(id).map_or("prepare", |service| &service.plan().name)
     }
 
     fn now(&self) -> Duration {
@@ -515,6 +616,11 @@ fn snapshot(
         service.oom_kills = oom_kills.get(&id).copied().unwrap_or_default();
     }
     snapshot
+}
+
+fn supervisor(plan: Plan) -> Supervisor {
+    let wall = Wall { seconds: sys::wall(), zone: sys::zone };
+    Supervisor::new(plan, wall, Chance::new(sys::seed()))
 }
 
 fn interest(fd: RawFd, events: libc::c_short) -> libc::pollfd {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::exit::{Exit, Span};
 use crate::net;
-use crate::ready::{Check, Dialog, LONGEST_ANSWER, Target, Verdict};
-use crate::spawn::{Child, Report, read_report};
+use crate::ready::{Dialog, LONGEST_ANSWER, Target, Verdict};
+use crate::spawn::{Child, Command, Report, read_report};
 use crate::sys;
 
 /// How a probe ended.
@@ -31,8 +31,24 @@ struct Probe {
 #[derive(Debug)]
 enum Kind {
     Socket(Conversation),
-    Exec(Child),
+    Exec(Box<Asked>),
 }
+
+/// A command that asks.
+#[derive(Debug)]
+pub(super) struct Asked {
+    child: Child,
+    command: Command,
+    /// Until it closes it.
+    output: Option<File>,
+    tail: Vec<u8>,
+    word: &'static str,
+}
+
+/// So much of the end of what a command writes is kept.
+const TAIL: usize = 2048;
+/// So much of its last line is shown.
+const LONGEST_LINE: usize = 200;
 
 /// A socket probe.
 #[derive(Debug)]
@@ -52,6 +68,7 @@ impl Probes {
         id: usize,
         target: &Target,
         dialog: &Dialog,
+        limit: Duration,
         now: Duration,
     ) -> Option<Outcome> {
         let socket = match net::connect(target) {
@@ -66,54 +83,57 @@ impl Probes {
             dialog: dialog.clone(),
             answer: Vec::new(),
         };
-        let limit = Check::Socket(target.clone(), dialog.clone()).time_limit();
         self.running.insert(id, Probe { deadline: now + limit, limit, kind: Kind::Socket(conversation) });
         None
     }
 
     /// Waits for a command that was started.
-    pub(super) fn watch(&mut self, id: usize, child: Child, limit: Duration, now: Duration) {
-        self.running.insert(id, Probe { deadline: now + limit, limit, kind: Kind::Exec(child) });
+    pub(super) fn watch(&mut self, id: usize, asked: Asked, limit: Duration, now: Duration) {
+        self.running.insert(id, Probe { deadline: now + limit, limit, kind: Kind::Exec(Box::new(asked)) });
     }
 
     /// Forgets a probe; its command is killed and reaped as a stranger.
     pub(super) fn cancel(&mut self, id: usize) {
-        if let Some(Probe { kind: Kind::Exec(child), .. }) = self.running.remove(&id) {
+        if let Some(Probe { kind: Kind::Exec(asked), .. }) = self.running.remove(&id) {
+            let child = &asked.child;
             sys::kill(-child.pid, libc::SIGKILL);
             // Between `fork` and `setsid` it has no group of its own yet.
             sys::kill(child.pid, libc::SIGKILL);
         }
     }
 
-    /// Returns each socket with whether it waits to be writable.
+    /// Returns each socket and each command's output, with whether it waits to be writable.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = (usize, RawFd, bool)> {
         self.running.iter().filter_map(|(&id, probe)| match &probe.kind {
             Kind::Socket(talk) => {
                 let writes = !talk.connected || !talk.request.is_empty();
                 Some((id, talk.socket.as_raw_fd(), writes))
             }
-            Kind::Exec(_) => None,
+            Kind::Exec(asked) => asked.output.as_ref().map(|output| (id, output.as_raw_fd(), false)),
         })
     }
 
     /// Goes on with a socket probe; returns its outcome when that is known.
     pub(super) fn advance(&mut self, id: usize) -> Option<Outcome> {
-        let Some(Probe { kind: Kind::Socket(talk), .. }) = self.running.get_mut(&id) else {
-            return None;
+        let outcome = match &mut self.running.get_mut(&id)?.kind {
+            Kind::Socket(talk) => talk.advance()?,
+            Kind::Exec(asked) => {
+                asked.read();
+                return None;
+            }
         };
-        let outcome = talk.advance()?;
         self.running.remove(&id);
         Some(outcome)
     }
 
     /// A child of ours ended; returns the probe that it was.
-    pub(super) fn ended(&mut self, pid: i32) -> Option<(usize, OwnedFd)> {
+    pub(super) fn ended(&mut self, pid: i32) -> Option<(usize, Asked)> {
         let id = self.running.iter().find_map(|(&id, probe)| match &probe.kind {
-            Kind::Exec(child) if child.pid == pid => Some(id),
+            Kind::Exec(asked) if asked.child.pid == pid => Some(id),
             _ => None,
         })?;
         match self.running.remove(&id)?.kind {
-            Kind::Exec(child) => Some((id, child.status)),
+            Kind::Exec(asked) => Some((id, *asked)),
             Kind::Socket(_) => None,
         }
     }
@@ -140,19 +160,50 @@ impl Probes {
     }
 }
 
-/// Judges a readiness command by how it ended.
-pub(super) fn judge_command(
-    status: &OwnedFd,
-    ended: sys::Status,
-    explain: impl FnOnce([i32; 3]) -> String,
-) -> Outcome {
-    if let Report::Failed(report) = read_report(status) {
-        return Err(explain(report));
+impl Asked {
+    /// Takes a command that was started, and the pipe that it writes into.
+    pub(super) fn new(child: Child, command: Command, output: OwnedFd, word: &'static str) -> Self {
+        Self { child, command, output: Some(File::from(output)), tail: Vec::new(), word }
     }
-    match ended {
-        sys::Status::Code(0) => Ok(()),
-        sys::Status::Code(code) => Err(format!("its readiness command {}", Exit::Code(code))),
-        sys::Status::Signal(number) => Err(format!("its readiness command was {}", Exit::Signal(number))),
+
+    /// Reads what it has written, and forgets all but the end.
+    fn read(&mut self) {
+        let mut buffer = [0; 4096];
+        match self.output.as_mut().map(|output| output.read(&mut buffer)) {
+            Some(Ok(count)) if count > 0 => {
+                self.tail.extend_from_slice(&buffer[..count]);
+                let surplus = self.tail.len().saturating_sub(TAIL);
+                self.tail.drain(..surplus);
+            }
+            Some(Err(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            // Nothing more will come.
+            _ => self.output = None,
+        }
+    }
+
+    /// Judges it by how it ended.
+    pub(super) fn judge(mut self, ended: sys::Status) -> Outcome {
+        if let Report::Failed(report) = read_report(&self.child.status) {
+            return Err(self.command.explain(report).text);
+        }
+        // What fits into a pipe.
+        for _ in 0..16 {
+            self.read();
+        }
+        let word = self.word;
+        let problem = match ended {
+            sys::Status::Code(0) => return Ok(()),
+            sys::Status::Code(code) => format!("its {word} command {}", Exit::Code(code)),
+            sys::Status::Signal(number) => format!("its {word} command was {}", Exit::Signal(number)),
+        };
+        let text = String::from_utf8_lossy(&self.tail);
+        match text.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
+            Some(line) => {
+                let plain = line.chars().filter(|character| !character.is_control());
+                Err(format!("{problem}: {}", plain.take(LONGEST_LINE).collect::<String>()))
+            }
+            None => Err(problem),
+        }
     }
 }
 

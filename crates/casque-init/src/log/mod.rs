@@ -121,6 +121,11 @@ impl Log {
         }
     }
 
+    /// Returns a text as it may be shown.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.mask.apply(text.as_bytes())).into_owned()
+    }
+
     /// Writes one of PID 1's own lines.
     pub(crate) fn say(&mut self, text: &str) {
         let line = [text.replace('\n', " ").as_bytes(), b"\n"].concat();

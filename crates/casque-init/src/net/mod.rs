@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-pub(crate) use self::sys::{connect, connect_result, peer_uid};
+pub(crate) use self::sys::{connect, connect_result, notify_socket, peer_uid, receive};
 
 /// A port could not be opened.
 #[derive(Debug)]

@@ -145,3 +145,53 @@ pub(crate) fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
     })?;
     Ok(peer.uid)
 }
+
+/// Opens a socket for notifications, at an address that the kernel chooses; returns it with that address, as it is
+/// written in a variable.
+pub(crate) fn notify_socket() -> io::Result<(OwnedFd, String)> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the descriptor is new and ours; the addresses are as long as they are said to be and live through the calls.
+    unsafe {
+        let socket = OwnedFd::from_raw_fd(check(libc::socket(libc::AF_UNIX, kind, 0))?);
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_PASSCRED)?;
+        let mut address: libc::sockaddr_un = mem::zeroed();
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        // The family alone asks for a name that nobody has, in no directory.
+        let family = size_of::<libc::sa_family_t>() as libc::socklen_t;
+        check(libc::bind(socket.as_raw_fd(), (&raw const address).cast(), family))?;
+        let mut size = size_of_val(&address) as libc::socklen_t;
+        check(libc::getsockname(socket.as_raw_fd(), (&raw mut address).cast(), &raw mut size))?;
+        let length = (size - family) as usize;
+        let name = address.sun_path[1..length.clamp(1, address.sun_path.len())].iter();
+        let name: String = name.map(|byte| char::from(byte.cast_unsigned())).collect();
+        Ok((socket, format!("@{name}")))
+    }
+}
+
+/// Reads one datagram and who sent it. Descriptors that came with it are closed by the kernel, for there is no room for
+/// them; `systemd-notify` waits for that.
+pub(crate) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, libc::ucred)> {
+    // Aligned for the header, and large enough for one `ucred`.
+    let mut control = [0_u64; 4];
+    // SAFETY: every pointer is to something that lives through the call and is as long as is said; the kernel writes whole
+    // control messages, and the first is looked at only when it is there and of the right kind.
+    unsafe {
+        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let mut message: libc::msghdr = mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        let length = usize::try_from(libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags)).ok()?;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        let nobody = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+        if header.is_null()
+            || (*header).cmsg_level != libc::SOL_SOCKET
+            || (*header).cmsg_type != libc::SCM_CREDENTIALS
+        {
+            return Some((length, nobody));
+        }
+        Some((length, libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned()))
+    }
+}

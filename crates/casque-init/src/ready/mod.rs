@@ -68,6 +68,7 @@ impl Check {
             Ready::Exec(command) => Self::Exec(command.clone()),
             Ready::Redis(address) => Self::Socket(tcp(address)?, Dialog::Redis),
             Ready::Mongodb(address) => Self::Socket(tcp(address)?, Dialog::Mongodb),
+            Ready::Notify => return Err("it says itself when it is ready, nobody can ask".to_owned()),
         })
     }
 

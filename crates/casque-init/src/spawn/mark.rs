@@ -21,6 +21,11 @@ impl Mark {
         Self((base >= LOWEST).then(|| base + RUNS.fetch_add(1, Ordering::Relaxed) % LOWEST))
     }
 
+    /// Returns the mark of whoever starts nothing itself.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
     /// Returns the limit; none if the container has one that leaves no room.
     pub(super) fn limit(self) -> Option<libc::rlim_t> {
         self.0

@@ -9,13 +9,13 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use casque_format::run::{Identity, Kind, Resource, Service, Sockets};
+use casque_format::run::{Identity, Kind, Resource, RunDirectory, Service, Sockets};
 
 use crate::exit::StartError;
 use crate::signal;
 
 pub(crate) use self::mark::Mark;
-pub(crate) use self::sys::{Child, Report, read_report};
+pub(crate) use self::sys::{Child, Report, read_report, wait_for_lock};
 
 /// Where a program is looked up when its environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -51,6 +51,9 @@ pub(crate) struct Command {
     directory: CString,
     umask: libc::mode_t,
     limits: Vec<(ResourceNumber, libc::rlim_t)>,
+    nice: Option<libc::c_int>,
+    /// What goes into `/proc/self/oom_score_adj`.
+    oom_score_adjust: Option<String>,
     identity: Option<Account>,
     remove: Vec<CString>,
     make: Vec<Directory>,
@@ -74,6 +77,8 @@ struct Account {
 struct Directory {
     parents: Vec<CString>,
     path: CString,
+    mode: libc::mode_t,
+    owner: Option<(libc::uid_t, libc::gid_t)>,
 }
 
 /// A step between `fork` and `exec` that can fail; the number goes through the status pipe.
@@ -126,7 +131,8 @@ impl Command {
         command.remove = service.remove.iter().map(|path| c_string(path)).collect();
         command.farewell = signal::number(&service.stop.signal).filter(|_| service.sockets == Sockets::Nginx);
         command.stays = service.kind == Kind::Simple;
-        command.make = service.directories.iter().map(|path| directory(path)).collect();
+        let own = command.identity.as_ref().map(|account| (account.uid, account.gid));
+        command.make = service.directories.iter().map(|made| directory(made, own, root)).collect();
         command
     }
 
@@ -154,6 +160,8 @@ impl Command {
                 .iter()
                 .map(|(resource, limit)| (resource_number(*resource), *limit))
                 .collect(),
+            nice: service.nice,
+            oom_score_adjust: service.oom_score_adjust.map(|score| score.to_string()),
             identity: service.user.as_ref().filter(|_| root).map(account),
             remove: Vec::new(),
             make: Vec::new(),
@@ -172,7 +180,8 @@ impl Command {
         self.stays
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    /// Sets a variable of its environment.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         let prefix = format!("{name}=");
         self.environment.retain(|entry| !entry.as_bytes().starts_with(prefix.as_bytes()));
         self.environment.push(c_string(&format!("{prefix}{value}")));
@@ -310,10 +319,16 @@ fn candidates(program: &str, path: &str) -> Vec<CString> {
     directories.map(|directory| c_string(&format!("{directory}/{program}"))).collect()
 }
 
-fn directory(path: &str) -> Directory {
+fn directory(made: &RunDirectory, own: Option<(u32, u32)>, root: bool) -> Directory {
+    let path = made.path.as_str();
     let slashes = path.match_indices('/').map(|(at, _)| at).filter(|&at| at > 0);
     let parents = slashes.map(|at| &path[..at]).filter(|parent| !parent.ends_with('/'));
-    Directory { parents: parents.map(c_string).collect(), path: c_string(path) }
+    Directory {
+        parents: parents.map(c_string).collect(),
+        path: c_string(path),
+        mode: made.mode,
+        owner: made.owner.filter(|_| root).or(own),
+    }
 }
 
 /// The plan's check refuses NUL bytes, so nothing is ever cut here; PID 1 must not end over one.
@@ -378,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_made_after_its_parents() {
-        let made = directory("/run//web/cache");
+        let made = directory(&RunDirectory::new("/run//web/cache"), None, true);
         assert_eq!(texts(&made.parents), ["/run", "/run//web"]);
         assert_eq!(made.path.to_str(), Ok("/run//web/cache"));
     }
@@ -388,7 +403,7 @@ mod tests {
         let web = service(json!({
             "command": ["/missing/web"], "working_directory": "/gone",
             "user": { "name": "web", "uid": 900, "gid": 901, "home": "/srv" },
-            "directories": ["/run/web"],
+            "directories": [{ "path": "/run/web", "mode": 0o755 }],
         }));
         let command = Command::service(&web, true, 0);
         let explain = |stage: Stage, errno| command.explain([stage as i32, 0, errno]);

@@ -111,6 +111,26 @@ pub(super) fn fork_exec(
     }
 }
 
+/// Starts a process that ends well once it has the lock on an open file, which is then ours.
+pub(crate) fn wait_for_lock(lock: &impl AsRawFd) -> io::Result<Child> {
+    let (status, report) = sys::pipe()?;
+    // SAFETY: this process has one thread, and the child makes system calls on plain numbers only, until it ends.
+    unsafe {
+        match check(libc::fork())? {
+            0 => {
+                libc::setsid();
+                let mut none: libc::sigset_t = mem::zeroed();
+                libc::sigemptyset(&mut none);
+                libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+                libc::close(report.as_raw_fd());
+                let locked = libc::flock(lock.as_raw_fd(), libc::LOCK_EX) == 0;
+                libc::_exit(if locked { 0 } else { 1 })
+            }
+            pid => Ok(Child { pid, status, mark: Mark::none() }),
+        }
+    }
+}
+
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
@@ -156,6 +176,15 @@ unsafe fn become_service(prepared: &mut Prepared<'_>) -> (Stage, i32) {
         for (resource, wanted) in &command.limits {
             limit(*resource, *wanted);
         }
+        // Lowering either is a privilege; without it they stay as they were.
+        if let Some(nice) = command.nice {
+            libc::setpriority(libc::PRIO_PROCESS, 0, nice);
+        }
+        if let Some(score) = &command.oom_score_adjust {
+            let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+            libc::write(file, score.as_ptr().cast(), score.len());
+            libc::close(file);
+        }
         libc::umask(0o022);
         for (index, path) in (0..).zip(&command.remove) {
             if libc::unlink(path.as_ptr()) < 0 && *libc::__errno_location() != libc::ENOENT {
@@ -163,7 +192,7 @@ unsafe fn become_service(prepared: &mut Prepared<'_>) -> (Stage, i32) {
             }
         }
         for (index, directory) in (0..).zip(&command.make) {
-            if make(command, directory) < 0 {
+            if make(directory) < 0 {
                 return (Stage::Make, index);
             }
         }
@@ -240,8 +269,8 @@ unsafe fn place_descriptors(prepared: &mut Prepared<'_>) -> libc::c_int {
     0
 }
 
-/// Makes a directory and those it lies in; the last belongs to the service's user.
-unsafe fn make(command: &Command, directory: &Directory) -> libc::c_int {
+/// Makes a directory and those it lies in; the last gets its mode and its owner, whoever made it.
+unsafe fn make(directory: &Directory) -> libc::c_int {
     // SAFETY: system calls on plain numbers and on NUL-terminated strings that outlive them.
     unsafe {
         for parent in &directory.parents {
@@ -249,19 +278,23 @@ unsafe fn make(command: &Command, directory: &Directory) -> libc::c_int {
             libc::mkdir(parent.as_ptr(), 0o755);
         }
         let path = directory.path.as_ptr();
-        if libc::mkdir(path, 0o755) < 0 && *libc::__errno_location() != libc::EEXIST {
+        let made = libc::mkdir(path, 0o755) == 0;
+        if !made && *libc::__errno_location() != libc::EEXIST {
             return -1;
         }
-        let Some(account) = &command.identity else {
-            return 0;
-        };
         // Never through a link: its owner could have pointed it elsewhere since the last start.
         let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_RDONLY | libc::O_CLOEXEC;
         let opened = libc::open(path, flags);
         if opened < 0 {
             return -1;
         }
-        libc::fchown(opened, account.uid, account.gid)
+        if let Some((uid, gid)) = directory.owner
+            && libc::fchown(opened, uid, gid) < 0
+        {
+            return -1;
+        }
+        // Without an owner to give it to, one that was there may be somebody else's.
+        if libc::fchmod(opened, directory.mode) < 0 && (made || directory.owner.is_some()) { -1 } else { 0 }
     }
 }
 

@@ -11,17 +11,18 @@ use crate::service::{Service, State};
 impl Supervisor {
     /// Returns the state of everything; `pids` are the main processes by place.
     pub(crate) fn snapshot(&self, now: Duration, pids: &BTreeMap<usize, i32>) -> Snapshot {
+        let services = self.services.iter().enumerate();
+        let mut services: Vec<ServiceStatus> = services
+            .filter(|(_, service)| !service.is_retired() || service.is_up())
+            .map(|(id, service)| self.status(now, service, pids.get(&id)))
+            .collect();
+        services.sort_by(|one, other| one.name.cmp(&other.name));
         Snapshot {
             version: VERSION,
             state: self.overall(),
             uptime_ms: millis(now),
             front_ready: self.front_ready(),
-            services: self
-                .services
-                .iter()
-                .enumerate()
-                .map(|(id, service)| self.status(now, service, pids.get(&id)))
-                .collect(),
+            services,
         }
     }
 
@@ -38,7 +39,7 @@ impl Supervisor {
         let waits_for = || {
             let needed = service.plan().after.iter().map(|&needed| &self.services[needed]);
             let names: Vec<&str> = needed
-                .filter(|needed| !needed.is_ready())
+                .filter(|needed| !needed.is_settled())
                 .map(|needed| needed.plan().name.as_str())
                 .collect();
             (!names.is_empty()).then(|| format!("waits for `{}`", names.join("`, `")))

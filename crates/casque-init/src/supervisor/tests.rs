@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::exit::StartError;
+use crate::plan::Place;
 
 mod properties;
+mod units;
 
 const WEB: usize = 0;
 
@@ -27,6 +29,31 @@ fn service(change: &Value) -> Value {
     service
 }
 
+fn plan(services: &Value) -> Value {
+    let services: Value = services
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, change)| (name.clone(), service(change)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    json!({
+        "version": 1, "product": { "name": "a/b", "version": "1", "command": "b" }, "listen": [],
+        "services": services, "stop_budget_ms": 9_000, "mask": [], "agent_uid": 1,
+    })
+}
+
+fn checked(plan: Value) -> Plan {
+    Plan::check(serde_json::from_value(plan).unwrap(), &Place::of_a_test()).unwrap()
+}
+
+/// 2026-11-27 10:15, a Friday, at the beginning of each test.
+const BEGAN: i64 = 1_795_774_500;
+
+fn wall() -> Wall {
+    Wall { seconds: BEGAN, zone: |_| 0 }
+}
+
 /// A supervisor of these services, sorted by name, and a log of what it does without its own words.
 struct Scene {
     supervisor: Supervisor,
@@ -35,19 +62,8 @@ struct Scene {
 
 impl Scene {
     fn new(services: &Value) -> Self {
-        let services: Value = services
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(name, change)| (name.clone(), service(change)))
-            .collect::<serde_json::Map<_, _>>()
-            .into();
-        let plan = json!({
-            "version": 1, "product": { "name": "a/b", "version": "1", "command": "b" }, "listen": [],
-            "services": services, "stop_budget_ms": 9_000, "mask": [], "agent_uid": 1,
-        });
-        let plan = Plan::check(serde_json::from_value(plan).unwrap()).unwrap();
-        Self { supervisor: Supervisor::new(plan), words: Vec::new() }
+        let plan = plan(services);
+        Self { supervisor: Supervisor::new(checked(plan), wall(), Chance::none()), words: Vec::new() }
     }
 
     fn step(&mut self, now: u64, event: Event) -> Vec<Action> {

@@ -1,10 +1,11 @@
 //! One run of `casque-init`, watched through its control socket and its output.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -36,11 +37,22 @@ impl End {
     }
 }
 
+/// What a run has written so far.
+#[derive(Default)]
+struct Output {
+    text: Mutex<String>,
+    more: Condvar,
+}
+
+/// The words that begin a command which runs as PID 1 of namespaces of its own.
+const AS_PID_1: [&str; 5] = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
 /// A run.
 pub struct Container {
     directory: Option<TempDir>,
     started: Child,
-    output: Option<JoinHandle<String>>,
+    reader: Option<JoinHandle<()>>,
+    output: Arc<Output>,
     /// The process number of `casque-init`.
     pub pid: u32,
 }
@@ -88,12 +100,73 @@ impl Container {
 
     /// Starts a plan as PID 1 of namespaces of its own.
     pub fn start_as_pid_1(plan: &Value) -> Self {
-        let unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-        let mut container = Self::launch(plan, &unshare, |_| {});
+        let mut container = Self::launch(plan, &AS_PID_1, |_| {});
         container.services_snapshot();
-        let children = format!("/proc/{0}/task/{0}/children", container.started.id());
-        container.pid = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+        container.find_pid_1();
         container
+    }
+
+    /// As [`Self::start_as_pid_1`], for a plan that ends by itself, perhaps before anybody could ask anything.
+    pub fn start_as_pid_1_to_its_end(plan: &Value) -> Self {
+        Self::launch(plan, &AS_PID_1, |_| {})
+    }
+
+    /// Starts a plan that shares with others what its one-shots have done.
+    pub fn start_in(plan: &Value, once: &Path) -> Self {
+        // The last one counts.
+        Self::start_with(plan, |command| {
+            command.arg("--once").arg(once);
+        })
+    }
+
+    /// Starts a plan as this user, in a root filesystem that is `rw`, `ro`, or `ro` with a `/run` that can be written.
+    pub fn start_surrounded(plan: &Value, uid: &str, mount: &str, pid_1: bool, no_new_privs: bool) -> Self {
+        let options = if mount == "ro" { "ro" } else { "mode=1777" };
+        let mut script = format!("set -e; mount -t tmpfs -o {options} tmpfs /run; ");
+        if mount != "rw" {
+            script += "mount -o remount,bind,ro /; ";
+        }
+        script += &format!("exec setpriv --reuid={uid} --regid=0 --clear-groups ");
+        if no_new_privs {
+            script += "--no-new-privs ";
+        }
+        script += "\"$@\" --control /run/casque/control.sock";
+        let mut wrapper = if pid_1 { AS_PID_1.to_vec() } else { vec!["unshare"] };
+        wrapper.extend(["--mount", "sh", "-c", &script, "sh"]);
+        let mut container = Self::launch(plan, &wrapper, |_| {});
+        if pid_1 {
+            container.wait_for_lines("casque | ", 1);
+            container.find_pid_1();
+        }
+        container
+    }
+
+    fn find_pid_1(&mut self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.started.id());
+        self.pid = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    }
+
+    /// Writes the plan that counts when it is asked for.
+    pub fn write_plan(&self, plan: &Value) {
+        let directory = self.directory.as_ref().unwrap().path();
+        let text = plan.to_string().replace("DIR", directory.to_str().unwrap());
+        std::fs::write(directory.join("plan.json"), text).unwrap();
+    }
+
+    /// Waits until something has been written so many times.
+    pub fn wait_for_lines(&self, text: &str, count: usize) {
+        let until = Instant::now() + PATIENCE;
+        let mut output = self.output.text.lock().unwrap();
+        while output.matches(text).count() < count {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "nobody wrote {text:?} {count} times: {output}");
+            output = self.output.more.wait_timeout(output, left).unwrap().0;
+        }
+    }
+
+    /// Waits until something has been written.
+    pub fn wait_for_line(&self, text: &str) {
+        self.wait_for_lines(text, 1);
     }
 
     fn launch(plan: &Value, wrapper: &[&str], change: impl FnOnce(&mut Command)) -> Self {
@@ -120,19 +193,32 @@ impl Container {
         std::fs::write(directory.path().join("plan.json"), plan.to_string().replace("DIR", place)).unwrap();
         let program = env!("CARGO_BIN_EXE_casque-init").to_owned();
         let (plan, control) = (format!("{place}/plan.json"), format!("{place}/control.sock"));
-        let words = wrap(&[program, "--plan".to_owned(), plan, "--control".to_owned(), control]);
+        let (once, rendered) = (format!("{place}/once"), format!("{place}/rendered"));
+        let mut words = vec![program];
+        for (option, value) in
+            [("--plan", plan), ("--control", control), ("--once", once), ("--rendered", rendered)]
+        {
+            words.extend([option.to_owned(), value]);
+        }
+        let words = wrap(&words);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
         change(&mut command);
         let mut started = command.spawn().unwrap();
-        let output = started.stdout.take().map(|mut pipe| {
+        let output = Arc::new(Output::default());
+        let reader = started.stdout.take().map(|pipe| {
+            let output = Arc::clone(&output);
             spawn(move || {
-                let mut bytes = Vec::new();
-                pipe.read_to_end(&mut bytes).unwrap();
-                String::from_utf8(bytes).unwrap()
+                let mut pipe = BufReader::new(pipe);
+                let mut line = Vec::new();
+                while pipe.read_until(b'\n', &mut line).unwrap() > 0 {
+                    output.text.lock().unwrap().push_str(std::str::from_utf8(&line).unwrap());
+                    output.more.notify_all();
+                    line.clear();
+                }
             })
         });
-        Self { directory: Some(directory), pid: started.id(), started, output }
+        Self { directory: Some(directory), pid: started.id(), started, reader, output }
     }
 
     /// Writes to standard input.
@@ -243,7 +329,10 @@ impl Container {
                 None => std::thread::yield_now(),
             }
         };
-        let output = self.output.take().map(|thread| thread.join().unwrap()).unwrap_or_default();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        let output = self.output.text.lock().unwrap().clone();
         End { code, output, directory: self.directory.take().unwrap() }
     }
 

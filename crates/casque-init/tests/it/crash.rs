@@ -103,7 +103,7 @@ fn a_program_that_cannot_run_is_named_with_the_reason_and_not_repeated() {
             "cannot enter directory `/missing`: No such file or directory (os error 2)",
         ),
         (
-            json!({ "command": ["true"], "directories": ["/proc/web"] }),
+            json!({ "command": ["true"], "directories": [{ "path": "/proc/web", "mode": 0o755 }] }),
             126,
             "cannot make directory `/proc/web`: No such file or directory (os error 2)",
         ),

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy knows the tests here, not what they share")]
 
 mod behaviour;
+mod behaviours;
 mod container;
 mod control;
 mod crash;

@@ -122,7 +122,7 @@ fn a_service_becomes_its_user_for_good() {
 fn directories_are_made_and_what_a_predecessor_left_is_removed() {
     let services = json!({
         "web": {
-            "command": ["sleep", "1000"], "directories": ["DIR/run/web/cache"], "remove": ["DIR/missing", "DIR/plan.json"],
+            "command": ["sleep", "1000"], "directories": [{ "path": "DIR/run/web/cache", "mode": 0o755 }], "remove": ["DIR/missing", "DIR/plan.json"],
             "user": { "name": "web", "uid": 64_001, "gid": 64_002, "home": "/" },
         },
     });
@@ -147,7 +147,7 @@ fn a_directory_is_never_given_away_through_a_link() {
     std::fs::create_dir(&victim).unwrap();
     std::os::unix::fs::symlink(&victim, &link).unwrap();
     let services = json!({
-        "web": { "command": ["true"], "directories": [link], "user": { "name": "web", "uid": 64_001, "gid": 64_002, "home": "/" } },
+        "web": { "command": ["true"], "directories": [{ "path": link, "mode": 0o755 }], "user": { "name": "web", "uid": 64_001, "gid": 64_002, "home": "/" } },
     });
     let end = Container::start(&plan(&services)).end();
     assert_eq!(end.code, Some(126), "{}", end.output);

@@ -14,7 +14,7 @@ const MANIFEST: &str = "docs/manifest.md";
 const CUSTOMER: &str = "docs/customer.md";
 
 /// Headings of the manifest's page, and a manifest whose reader refuses `zzz` and lists what it knows there.
-const TABLES: [(&str, &str); 21] = [
+const TABLES: [(&str, &str); 26] = [
     ("## The tables", "zzz = 1"),
     ("## `[image]`", "[image]\nzzz = 1"),
     ("### `healthcheck`", "[image]\nhealthcheck = { zzz = 1 }"),
@@ -30,6 +30,12 @@ const TABLES: [(&str, &str); 21] = [
     ("### Types", "[settings.a]\ntype = 'zzz'"),
     ("## `[service.NAME]`", "[service.a]\nzzz = 1"),
     ("### `ready`", "[service.a]\nready = { zzz = 1 }"),
+    ("### `health`", "[service.a]\nhealth = { zzz = 1 }"),
+    ("### `when-lost`", "[service.a]\nwhen-lost = { b = 'zzz' }"),
+    ("### `once`", "[service.a]\nonce = 'zzz'"),
+    ("### `replicas`", "[service.a]\nreplicas = { zzz = 1 }"),
+    ("### `reload`", "[service.a]\nreload = { zzz = 1 }"),
+    ("### `directories` of a service", "[service.a]\ndirectories = [{ zzz = 1 }]"),
     ("### `stop`", "[service.a]\nstop = { zzz = 1 }"),
     ("### `front`", "[service.a]\nfront = { zzz = 1 }"),
     ("## `[users.NAME]`", "[users.a]\nzzz = 1"),

@@ -20,7 +20,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use casque_format::run::{Kind, Restart, RestartPolicy, Service, Sockets, Stop};
+use casque_format::run::{Kind, Restart, RestartPolicy, Service, Stop};
 
 use self::ini::Section;
 use crate::words::split_posix;
@@ -205,22 +205,14 @@ impl Reader<'_> {
             exit_codes: self.exit_codes()?,
             translated: Translated {
                 service: Service {
-                    kind: if oneshot { Kind::Oneshot } else { Kind::Simple },
-                    command,
-                    user: None,
                     working_directory: self.expanded("directory", &values)?,
                     environment,
                     umask: self.umask()?,
-                    limits: BTreeMap::new(),
-                    after: Vec::new(),
-                    ready: None,
                     start_timeout_ms: if oneshot { 600_000 } else { 60_000 },
                     restart: Restart { policy, limit: self.restart_limit()?, ..Restart::default() },
                     stop: self.stop()?,
                     critical: false,
-                    sockets: Sockets::None,
-                    remove: Vec::new(),
-                    directories: Vec::new(),
+                    ..Service::new(if oneshot { Kind::Oneshot } else { Kind::Simple }, command)
                 },
                 user: self.expanded("user", &values)?,
                 group: None,
@@ -232,7 +224,6 @@ impl Reader<'_> {
                 start_post: Vec::new(),
                 needs: Vec::new(),
                 after: Vec::new(),
-                runtime_directory_mode: None,
                 notes: self.notes(autostart, &values)?,
             },
         })

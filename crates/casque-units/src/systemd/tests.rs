@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use casque_format::run::{Kind, Resource, RestartPolicy, Stop};
+use casque_format::run::{Kind, Ready, Resource, RestartPolicy, RunDirectory, Stop};
 use proptest::prelude::*;
 
 use super::*;
@@ -72,15 +72,27 @@ fn redis_is_told_not_to_daemonize() {
         ["/usr/bin/redis-server", "/etc/redis/redis.conf", "--daemonize", "no", "--supervised", "no"];
     assert_eq!(redis.service.command, expected);
     assert_eq!((redis.user.as_deref(), redis.group.as_deref()), (Some("redis"), Some("redis")));
-    assert_eq!(redis.service.directories, ["/run/redis"]);
-    assert_eq!(redis.runtime_directory_mode, Some(0o2755));
+    assert_eq!(redis.service.directories, [RunDirectory { mode: 0o2755, ..RunDirectory::new("/run/redis") }]);
+    assert_eq!(redis.service.ready, None);
     assert_eq!(redis.service.umask, Some(0o007));
     assert_eq!(redis.service.stop, Stop { group: true, ..Stop::default() });
     assert_eq!(redis.service.limits, BTreeMap::from([(Resource::Nofile, 65535)]));
     assert_eq!(
         crate::summary(&redis.notes).unwrap(),
-        "not carried over: `RuntimeDirectoryMode=2755` (it is 0755), \
-         `Type=notify` (it counts as ready at once; say `ready = { ... }` in the manifest); hardening left out: `PrivateTmp`, `ProtectHome`"
+        "not carried over: `Type=notify` (it counts as ready at once; say `ready = { ... }` in the manifest); hardening left out: `PrivateTmp`, `ProtectHome`"
+    );
+}
+
+#[test]
+fn a_service_that_notifies_is_ready_when_it_says_so() {
+    let web = service("Type=notify\nExecStart=/bin/web\nOOMScoreAdjust=-500\n");
+    let web = web.in_foreground("web.service").unwrap();
+    assert_eq!(web.service.ready, Some(Ready::Notify));
+    assert_eq!(web.service.oom_score_adjust, Some(-500));
+    assert_eq!(crate::summary(&web.notes), None);
+    assert_eq!(
+        message("[Service]\nExecStart=/bin/web\nNice=20\n"),
+        "`web.service`: `Nice=20` is not a whole number in its range"
     );
 }
 
@@ -111,6 +123,7 @@ fn what_an_image_does_not_do_is_one_line_by_weight() {
         ),
     )
     .unwrap();
+    assert_eq!(unit.service.nice, Some(5));
     assert_eq!(
         (unit.needs.as_slice(), unit.after.as_slice()),
         (&["redis.service".to_owned()][..], &["redis.service".to_owned()][..])
@@ -122,7 +135,7 @@ fn what_an_image_does_not_do_is_one_line_by_weight() {
          `Type=dbus` (no message bus; it counts as ready at once), \
          `DynamicUser=yes` (it runs as its `User=`, else as root; say `user` in the manifest), \
          `WatchdogSec=30` (nothing watches for its sign of life), \
-         `MemoryMax=1G` (the engine limits the container as a whole), `Nice=5`, \
+         `MemoryMax=1G` (the engine limits the container as a whole), \
          `ExecStartPost=/bin/touch /run/up` (make it a one-shot that comes `after` this service); \
          hardening left out: `ProtectSystem`, `SystemCallFilter`"
     );

@@ -1,8 +1,9 @@
 //! From a unit to a service.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use casque_format::run::{Kind, Resource, Restart, RestartPolicy, Service, Sockets, Stop};
+use casque_format::run::{Kind, Resource, Restart, RestartPolicy, RunDirectory, Service, Stop};
 
 use super::environment::parse_environment_file;
 use super::specifiers::Specifiers;
@@ -49,22 +50,18 @@ impl Reader<'_> {
         start_pre.extend(lines.into_iter().map(step));
         let oneshot = matches!(startup, Startup::Oneshot { .. });
         let mut service = Service {
-            kind: if oneshot { Kind::Oneshot } else { Kind::Simple },
-            command: main.words,
-            user: None,
             working_directory: self.working_directory()?,
             umask: self.octal("UMask")?,
             limits: self.limits(&mut notes)?,
-            after: Vec::new(),
-            ready: None,
+            nice: self.whole("Nice", -20..=19)?,
+            oom_score_adjust: self.whole("OOMScoreAdjust", -1000..=1000)?,
             start_timeout_ms: if oneshot { 600_000 } else { 90_000 },
             restart: self.restart(&mut notes)?,
             stop: self.stop(&mut notes)?,
             critical: false,
-            sockets: Sockets::None,
-            remove: Vec::new(),
             directories: self.directories()?,
             environment,
+            ..Service::new(if oneshot { Kind::Oneshot } else { Kind::Simple }, main.words)
         };
         if let Some(limit) = self.span("TimeoutStartSec")?.or(self.span("TimeoutSec")?) {
             service.start_timeout_ms = limit;
@@ -84,7 +81,6 @@ impl Reader<'_> {
             start_post,
             needs: self.units(&["Requires", "BindsTo", "Wants"]),
             after: self.units(&["After"]),
-            runtime_directory_mode: self.octal("RuntimeDirectoryMode")?,
             notes,
             service,
         })
@@ -285,7 +281,7 @@ impl Reader<'_> {
         Ok(stop)
     }
 
-    fn directories(&self) -> Result<Vec<String>, UnitError> {
+    fn directories(&self) -> Result<Vec<RunDirectory>, UnitError> {
         let mut directories = Vec::new();
         let places = [
             ("RuntimeDirectory", "/run"),
@@ -294,9 +290,19 @@ impl Reader<'_> {
             ("LogsDirectory", "/var/log"),
         ];
         for (key, parent) in places {
-            directories.extend(self.list(key)?.iter().map(|name| format!("{parent}/{name}")));
+            let mode = self.octal(&format!("{key}Mode"))?.unwrap_or(0o755);
+            let directory =
+                |name: &String| RunDirectory { mode, ..RunDirectory::new(format!("{parent}/{name}")) };
+            directories.extend(self.list(key)?.iter().map(directory));
         }
         Ok(directories)
+    }
+
+    /// Returns a whole number in a range, where given.
+    fn whole(&self, key: &str, range: RangeInclusive<i32>) -> Result<Option<i32>, UnitError> {
+        let Some(text) = self.unit.value("Service", key) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| self.value_error(key, text, "a whole number in its range"))
     }
 
     /// Returns the hard limits, the second number where there are two.

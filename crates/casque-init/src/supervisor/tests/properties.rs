@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use casque_format::run::WhenLost;
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_oneof, proptest};
 use serde_json::{Map, Value, json};
 
-use super::{Duration, Event, Exit, Plan, Supervisor, at, service};
+use super::{Chance, Duration, Event, Exit, Notification, State, Supervisor, at, checked, service, wall};
 use crate::supervisor::{Action, Request};
 
 /// How one service behaves.
@@ -17,24 +18,55 @@ struct Behaviour {
     lives: Vec<u16>,
     /// Milliseconds it needs to act on its stop signal; none ignores it.
     obeys: Option<u16>,
-    after: Vec<bool>,
+    /// How it needs each of those before it; none if it does not.
+    needs: Vec<Option<(Need, Option<WhenLost>)>>,
     critical: bool,
+    kind: Kind,
+    /// Health checks that succeed before one fails; none has no checks.
+    health: Option<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Probed,
+    Notifies,
+    Timer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    After,
+    Requires,
+}
+
+fn need() -> impl Strategy<Value = Option<(Need, Option<WhenLost>)>> {
+    let need = prop_oneof![Just(Need::After), Just(Need::Requires)];
+    let lost = prop_oneof![
+        2 => Just(None),
+        1 => Just(Some(WhenLost::Restart)),
+        1 => Just(Some(WhenLost::Stop)),
+    ];
+    prop_oneof![1 => Just(None), 1 => (need, lost).prop_map(Some)]
 }
 
 fn behaviour() -> impl Strategy<Value = Behaviour> {
+    let kind = prop_oneof![4 => Just(Kind::Probed), 2 => Just(Kind::Notifies), 1 => Just(Kind::Timer)];
+    let needs = prop::collection::vec(need(), 5);
+    let own = (needs, prop::bool::weighted(0.2), kind, prop::option::weighted(0.3, 0..5_u8));
     (
         0..4_u8,
         prop::collection::vec(1..3_000_u16, 0..4),
         prop_oneof![3 => (1..1_500_u16).prop_map(Some), 1 => Just(None)],
-        prop::collection::vec(any::<bool>(), 5),
-        prop::bool::weighted(0.2),
+        own,
     )
-        .prop_map(|(reluctance, lives, obeys, after, critical)| Behaviour {
+        .prop_map(|(reluctance, lives, obeys, (needs, critical, kind, health))| Behaviour {
             reluctance,
             lives,
             obeys,
-            after,
+            needs,
             critical,
+            kind,
+            health,
         })
 }
 
@@ -43,6 +75,12 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
 enum Visit {
     Ask(Request, usize),
     Terminate,
+    /// The clock on the wall jumps by so many seconds.
+    SetClock(i16),
+    /// Somebody stopped PID 1 for so many milliseconds.
+    Sleep(u16),
+    /// A service says something whenever it likes.
+    Say(usize, bool),
 }
 
 fn visits() -> impl Strategy<Value = Vec<(u16, Visit)>> {
@@ -50,8 +88,11 @@ fn visits() -> impl Strategy<Value = Vec<(u16, Visit)>> {
     let visit = prop_oneof![
         6 => (request, 0..5_usize).prop_map(|(request, id)| Visit::Ask(request, id)),
         1 => Just(Visit::Terminate),
+        2 => any::<i16>().prop_map(Visit::SetClock),
+        2 => any::<u16>().prop_map(Visit::Sleep),
+        2 => (0..5_usize, any::<bool>()).prop_map(|(id, stopping)| Visit::Say(id, stopping)),
     ];
-    prop::collection::vec((0..20_000_u16, visit), 0..8)
+    prop::collection::vec((0..65_000_u16, visit), 0..12)
 }
 
 const BUDGET: u64 = 5_000;
@@ -65,6 +106,11 @@ struct World {
     supervisor: Supervisor,
     behaviours: Vec<Behaviour>,
     after: Vec<Vec<usize>>,
+    /// Seconds that the clock on the wall is off.
+    skew: i64,
+    /// Health checks under way, and how many each service has passed in its run.
+    examining: Vec<bool>,
+    passed: Vec<u8>,
     /// The run of each service that has a process.
     runs: BTreeMap<usize, u64>,
     next_run: u64,
@@ -76,6 +122,8 @@ struct World {
     entries: u64,
     stopping_since: Option<Duration>,
     exit: Option<Duration>,
+    /// When the clock is set, and by how much.
+    jumps: Vec<(Duration, i64)>,
 }
 
 impl World {
@@ -84,16 +132,38 @@ impl World {
         let after: Vec<Vec<usize>> = behaviours
             .iter()
             .enumerate()
-            .map(|(id, behaviour)| (0..id).filter(|&needed| behaviour.after[needed]).collect())
+            .map(|(id, behaviour)| {
+                let timer = |needed: &usize| behaviours[*needed].kind == Kind::Timer;
+                (0..id).filter(|needed| behaviour.needs[*needed].is_some() && !timer(needed)).collect()
+            })
             .collect();
         let services: Map<String, Value> = (0..count)
             .map(|id| {
-                let needs: Vec<String> = after[id].iter().map(|n| format!("s{n}")).collect();
-                let change = json!({
-                    "after": needs, "ready": { "tcp": "127.0.0.1:1" }, "start_timeout_ms": 10_000,
-                    "critical": behaviours[id].critical,
-                    "stop": { "signal": "TERM", "timeout_ms": 900 },
+                let own = &behaviours[id];
+                let needs = |wanted: Need| {
+                    let of =
+                        after[id].iter().filter(|&&n| own.needs[n].is_some_and(|(need, _)| need == wanted));
+                    of.map(|n| format!("s{n}")).collect::<Vec<_>>()
+                };
+                let lost = after[id].iter().filter_map(|&n| Some((format!("s{n}"), own.needs[n]?.1?)));
+                let mut change = json!({
+                    "after": needs(Need::After), "requires": needs(Need::Requires),
+                    "when_lost": lost.collect::<BTreeMap<_, _>>(), "start_timeout_ms": 10_000,
+                    "critical": own.critical, "stop": { "signal": "TERM", "timeout_ms": 900 },
                 });
+                match own.kind {
+                    Kind::Probed => change["ready"] = json!({ "tcp": "127.0.0.1:1" }),
+                    Kind::Notifies => change["ready"] = json!("notify"),
+                    Kind::Timer => {
+                        change["kind"] = json!("oneshot");
+                        change["schedule"] = json!("* * * * *");
+                    }
+                }
+                if own.health.is_some() && own.kind != Kind::Timer {
+                    change["health"] = json!({
+                        "check": { "unix": "/s" }, "interval_ms": 2_000, "timeout_ms": 500, "failures": 2,
+                    });
+                }
                 (format!("s{id}"), service(&change))
             })
             .collect();
@@ -101,10 +171,12 @@ impl World {
             "version": 1, "product": { "name": "a/b", "version": "1", "command": "b" }, "listen": [],
             "services": services, "stop_budget_ms": BUDGET, "mask": [], "agent_uid": 1,
         });
-        let plan = Plan::check(serde_json::from_value(plan).unwrap()).unwrap();
         let mut world = Self {
-            supervisor: Supervisor::new(plan),
+            supervisor: Supervisor::new(checked(plan), wall(), Chance::new(1)),
             doubts: vec![0; count],
+            skew: 0,
+            examining: vec![false; count],
+            passed: vec![0; count],
             asked: vec![false; count],
             ready: vec![false; count],
             spawns: vec![Vec::new(); count],
@@ -116,6 +188,7 @@ impl World {
             entries: 0,
             stopping_since: None,
             exit: None,
+            jumps: Vec::new(),
         };
         world.plan(at(0), None, Event::Due);
         for (when, visit) in visits {
@@ -124,10 +197,20 @@ impl World {
                     Event::Asked { client: 1, request: *request, service: format!("s{id}") }
                 }
                 Visit::Terminate => Event::Terminate("SIGTERM".to_owned()),
+                Visit::SetClock(_) => Event::ClockSet,
+                Visit::Sleep(millis) => Event::Slept(at(u64::from(*millis))),
+                Visit::Say(id, _) if *id >= count => continue,
+                Visit::Say(id, stopping) => {
+                    let text = if *stopping { "STOPPING=1" } else { "EXTEND_TIMEOUT_USEC=700000" };
+                    Event::Notified(*id, Notification::parse(text.as_bytes()))
+                }
             };
+            if let Visit::SetClock(seconds) = visit {
+                world.jumps.push((at(u64::from(*when)), i64::from(*seconds)));
+            }
             world.plan(at(u64::from(*when)), None, event);
         }
-        world.plan(at(60_000), None, Event::Terminate("SIGTERM".to_owned()));
+        world.plan(at(200_000), None, Event::Terminate("SIGTERM".to_owned()));
         world
     }
 
@@ -153,6 +236,12 @@ impl World {
                 }
                 (None, None) => return Err("nothing will ever happen again".to_owned()),
             };
+            self.jumps.retain(|&(when, seconds)| {
+                self.skew += if when <= now { seconds } else { 0 };
+                when > now
+            });
+            let seconds = i64::try_from(now.as_secs()).unwrap();
+            self.supervisor.look_at_clock(wall().seconds + seconds + self.skew);
             self.note(&event);
             for action in self.supervisor.step(now, event) {
                 self.perform(now, action)?;
@@ -172,8 +261,11 @@ impl World {
             Event::Exited(id, _) => {
                 self.runs.remove(id);
                 self.ready[*id] = false;
+                self.examining[*id] = false;
             }
-            Event::Probed(id, Ok(())) => self.ready[*id] = true,
+            Event::Probed(id, Ok(())) if !self.examining[*id] => self.ready[*id] = true,
+            Event::Probed(id, _) => self.examining[*id] = false,
+            Event::Notified(id, said) if said.ready => self.ready[*id] = true,
             Event::Asked { service, .. } => {
                 if let Some(id) = service[1..].parse::<usize>().ok().filter(|&id| id < self.asked.len()) {
                     self.asked[id] = true;
@@ -207,11 +299,14 @@ impl World {
             Action::Log(text) if text.contains("stopping everything") || text.starts_with("stopping on") => {
                 self.stopping_since = Some(now);
             }
-            Action::Log(_)
-            | Action::Quote(_)
-            | Action::CancelProbe(_)
-            | Action::KillStrays
-            | Action::Answer { .. } => {}
+            Action::Examine(id) => self.examine(now, id)?,
+            Action::CancelProbe(id) => {
+                self.examining[id] = false;
+                self.agenda
+                    .retain(|_, (_, event)| !matches!(event, Event::Probed(probed, _) if *probed == id));
+            }
+            Action::Tell(_) => return Err("nobody changed a file".to_owned()),
+            Action::Log(_) | Action::Quote(_) | Action::KillStrays | Action::Answer { .. } => {}
         }
         Ok(())
     }
@@ -223,20 +318,36 @@ impl World {
         if self.stopping_since.is_some() {
             return Err(format!("s{id} starts during the stop"));
         }
-        let first = self.spawns[id].is_empty();
-        if first && !self.after[id].iter().all(|&needed| self.ready[needed]) {
-            return Err(format!("s{id} starts before what it needs is ready"));
+        let first = self.spawns[id].is_empty() && self.behaviours[id].kind != Kind::Timer;
+        let late = self.after[id].iter().find(|&&needed| {
+            let failed = matches!(self.supervisor.services()[needed].state(), State::Failed(_));
+            let order_alone = self.behaviours[id].needs[needed].is_some_and(|(need, _)| need == Need::After);
+            !(self.ready[needed] || failed && order_alone)
+        });
+        if let (true, Some(needed)) = (first, late) {
+            return Err(format!("s{id} starts before s{needed}, which it needs, is ready"));
         }
         self.spawns[id].push(now);
         let recent = self.spawns[id].iter().filter(|&&at| at + Duration::from_secs(1) > now);
-        if recent.count() > 4 && !self.asked[id] {
+        let follows = self.after[id].iter().filter(|&&needed| {
+            self.behaviours[id].needs[needed].is_some_and(|(_, lost)| lost == Some(WhenLost::Restart))
+        });
+        // Who follows others starts as often as they do.
+        let follows = follows.count();
+        if recent.count() > 4 * (1 + follows) && !self.asked.contains(&true) {
             return Err(format!("s{id} starts too often"));
         }
         self.next_run += 1;
         self.runs.insert(id, self.next_run);
         let run = Some((id, self.next_run));
         self.doubts[id] = self.behaviours[id].reluctance;
+        self.passed[id] = 0;
         self.plan(now + at(1), run, Event::Running(id));
+        if self.behaviours[id].kind == Kind::Notifies {
+            let pause = u64::from(self.behaviours[id].reluctance) * 200 + 2;
+            let said = Notification { ready: true, ..Notification::default() };
+            self.plan(now + at(pause), run, Event::Notified(id, said));
+        }
         if let Some(&life) = self.behaviours[id].lives.get(self.spawns[id].len() - 1) {
             let exit = Exit::Code(i32::from(life % 3));
             self.plan(now + at(u64::from(life) + 2), run, Event::Exited(id, exit));
@@ -244,10 +355,27 @@ impl World {
         Ok(())
     }
 
+    fn examine(&mut self, now: Duration, id: usize) -> Result<(), String> {
+        if std::mem::replace(&mut self.examining[id], true) {
+            return Err(format!("s{id} is asked twice at a time"));
+        }
+        let Some(run) = self.runs.get(&id) else {
+            return Err(format!("s{id} is asked and does not run"));
+        };
+        let run = Some((id, *run));
+        self.passed[id] = self.passed[id].saturating_add(1);
+        let well = self.behaviours[id].health.is_some_and(|healthy| self.passed[id] <= healthy);
+        let outcome = if well { Ok(()) } else { Err("no".to_owned()) };
+        self.plan(now + at(20), run, Event::Probed(id, outcome));
+        Ok(())
+    }
+
     fn signal(&mut self, now: Duration, id: usize) -> Result<(), String> {
         let dependent = (0..self.after.len())
             .find(|other| self.after[*other].contains(&id) && self.runs.contains_key(other));
-        if let (Some(dependent), true, false) = (dependent, self.stopping_since.is_some(), self.asked[id]) {
+        // What was told to stop before is none of the ordered stop's business.
+        let asked = self.asked.contains(&true) || self.follows_anybody();
+        if let (Some(dependent), true, false) = (dependent, self.stopping_since.is_some(), asked) {
             return Err(format!("s{id} is stopped before s{dependent}"));
         }
         if let Some(needed) = self.behaviours[id].obeys {
@@ -256,6 +384,11 @@ impl World {
             self.plan(now + at(u64::from(needed)), Some((id, run)), exit);
         }
         Ok(())
+    }
+
+    fn follows_anybody(&self) -> bool {
+        let mut needs = self.behaviours.iter().flat_map(|behaviour| &behaviour.needs);
+        needs.any(|need| need.is_some_and(|(_, lost)| lost.is_some()))
     }
 
     fn end(&mut self, now: Duration) -> Result<(), String> {
