@@ -175,7 +175,7 @@ fn service(
     if let Some(signal) = &rule.stop.signal {
         service.stop.signal.clone_from(signal.get_ref());
     }
-    service.critical = rule.critical.unwrap_or(rule.schedule.is_none());
+    service.critical = rule.critical.unwrap_or(service.schedule.is_none());
     if rule.front.is_some() {
         become_front(service);
     }
@@ -218,7 +218,8 @@ fn order(rule: &ServiceRule, service: &mut Service) {
     service.when_lost =
         rule.when_lost.iter().map(|(name, policy)| (name.get_ref().clone(), *policy)).collect();
     service.once = rule.once;
-    service.schedule = rule.schedule.as_ref().map(|schedule| schedule.get_ref().clone());
+    let schedule = rule.schedule.as_ref().map(|schedule| schedule.get_ref().clone());
+    service.schedule = schedule.or(service.schedule.take()).filter(|_| service.kind == Kind::Oneshot);
 }
 
 /// How to tell that it serves, and how it learns of changes.
@@ -303,6 +304,10 @@ fn translated(
     // A command in the manifest is there because the unit's own does not stay in the foreground.
     if rule.command.is_none() {
         translated = translated.in_foreground(from).map_err(failed)?;
+    }
+    if translated.service.schedule.is_some() {
+        // However it would have stayed on a host, each run has its end.
+        (translated.service.kind, translated.service.ready) = (Kind::Oneshot, None);
     }
     if rule.ready.is_some() {
         translated.notes.retain(|note| note.subject != "Type=notify" && note.subject != "Type=dbus");

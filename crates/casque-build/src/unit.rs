@@ -49,10 +49,20 @@ fn supervisor_program(name: &str, rest: &str, root: &Path) -> Result<Translated,
     Ok(programs.swap_remove(index).translated)
 }
 
+/// A timer stands for the service that it starts, with its times.
 fn systemd_unit(unit: &str, root: &Path) -> Result<Translated, NotFound> {
-    let mut files = vec![unit_file(unit, root).ok_or(NotFound::Missing)?];
-    files.extend(drop_ins(unit, root));
-    let parsed = Unit::parse(unit, &files)?;
+    if !unit.ends_with(".timer") {
+        return systemd_service(unit, root);
+    }
+    let timer = parsed(unit, root)?.timer()?;
+    let mut translated = systemd_service(&timer.unit, root)?;
+    translated.service.schedule = Some(timer.schedule);
+    translated.notes.extend(timer.notes);
+    Ok(translated)
+}
+
+fn systemd_service(unit: &str, root: &Path) -> Result<Translated, NotFound> {
+    let parsed = parsed(unit, root)?;
     let mut environment = BTreeMap::new();
     for file in parsed.environment_files()? {
         if let Some(text) = read(root, &file.path) {
@@ -60,6 +70,12 @@ fn systemd_unit(unit: &str, root: &Path) -> Result<Translated, NotFound> {
         }
     }
     Ok(parsed.translate(&environment)?)
+}
+
+fn parsed(unit: &str, root: &Path) -> Result<Unit, NotFound> {
+    let mut files = vec![unit_file(unit, root).ok_or(NotFound::Missing)?];
+    files.extend(drop_ins(unit, root));
+    Ok(Unit::parse(unit, &files)?)
 }
 
 fn unit_file(unit: &str, root: &Path) -> Option<SourceFile> {

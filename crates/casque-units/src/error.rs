@@ -61,6 +61,14 @@ pub enum UnitError {
         /// Its type.
         kind: String,
     },
+    /// A timer that is no schedule.
+    #[error("`{unit}`: {problem}")]
+    Timer {
+        /// The unit.
+        unit: String,
+        /// What of it a schedule cannot say.
+        problem: String,
+    },
     /// A service that puts itself into the background in a way that is not known to be reversible.
     #[error(
         "`{unit}` puts itself into the background (`Type=forking`), and how to keep `{program}` in the foreground is not known"
@@ -80,6 +88,9 @@ impl UnitError {
             Self::Forking { .. } => Some(
                 "say how to run it in the foreground with `command = [...]` in the service's table of the manifest, in place of `from`"
                     .to_owned(),
+            ),
+            Self::Timer { .. } => Some(
+                "take the service itself over, `from = \"systemd:NAME.service\"`, and give it a `schedule`".to_owned(),
             ),
             Self::Type { .. } | Self::Expression { .. } => Some(
                 "describe the service with `command = [...]` in the manifest, in place of `from`".to_owned(),

@@ -185,3 +185,24 @@ fn what_only_the_manifest_can_say_reaches_the_plan() {
     let nightly = &made.services["nightly"].service;
     assert_eq!((nightly.kind, nightly.critical, nightly.start_timeout_ms), (Kind::Oneshot, false, 3_600_000));
 }
+
+#[test]
+fn a_timer_stands_for_its_service_at_its_times() {
+    let scene = Scene::new();
+    scene.file("root/lib/systemd/system/tidy.timer", "[Timer]\nOnCalendar=Mon..Fri 03:30\nPersistent=true\n");
+    scene.file(
+        "root/lib/systemd/system/tidy.service",
+        "[Service]\nType=oneshot\nUser=shop\nExecStart=/bin/shop tidy\n",
+    );
+    let made = scene.services("[service.tidy]\nfrom = \"systemd:tidy.timer\"\n");
+    let tidy = &made.services["tidy"].service;
+    assert_eq!((tidy.kind, tidy.critical), (Kind::Oneshot, false));
+    assert_eq!(tidy.schedule.as_deref(), Some("30 3 * * mon-fri"));
+    assert_eq!(tidy.command, ["/bin/shop", "tidy"]);
+    assert_eq!(
+        made.summaries,
+        [
+            "service `tidy` from `systemd:tidy.timer`: not carried over: `Persistent=true` (a run that was missed is not made up for)"
+        ]
+    );
+}

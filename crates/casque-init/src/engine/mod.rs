@@ -330,7 +330,7 @@ impl Engine {
             Source::Output => self.log.write(),
             Source::Stream(id) => self.log.read(id),
             Source::Status(id) => {
-                if self.children.read_status(id) {
+                if self.children.read_status(id) && id != PREPARE {
                     self.events.push_back(Event::Running(id));
                 }
             }
@@ -472,7 +472,7 @@ impl Engine {
                     *self.oom_kills.entry(ended.id).or_default() += 1;
                 }
                 self.log.finish(ended.stream, now);
-                if ended.just_ran {
+                if ended.just_ran && ended.id != PREPARE {
                     self.events.push_back(Event::Running(ended.id));
                 }
             } else if let Some((id, asked)) = self.probes.ended(pid) {

@@ -90,3 +90,46 @@ fn words_go_to_the_agent() {
     assert_eq!(output.status.code(), Some(64), "{output:?}");
     assert_eq!(text(&output), "agent: status --json\n");
 }
+
+/// Asks PID 1 to reload until it has twice been answered, then waits for what the second plan starts.
+const ASK: &str = "import json, os, socket, sys, time
+for _ in range(2):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect('/run/casque/control.sock')
+    s.sendall(b'{\"command\":\"reload\"}\\n')
+    print(s.makefile().readline().strip(), flush=True)
+while not os.path.exists('/run/second'):
+    time.sleep(0.02)
+sys.exit(7)";
+
+#[test]
+fn a_reload_prepares_anew_and_what_the_agent_refuses_changes_nothing() {
+    let never = json!({ "policy": "never", "limit": 1, "delay_ms": 1, "max_delay_ms": 1, "stable_ms": 1 });
+    let services = |script: &str| {
+        let services = json!({
+            "asker": { "command": ["python3", "-c", ASK], "after": ["web"], "restart": never },
+            "web": { "command": ["sh", "-c", script] },
+        });
+        plan(&services).to_string()
+    };
+    let first = services("echo first; exec sleep 1000");
+    let second = services("echo second; touch /run/second; exec sleep 1000");
+    let agent = format!(
+        "echo >> /run/runs
+        case $(wc -l < /run/runs) in
+        1) cat > /run/casque/plan.json <<'END'\n{first}\nEND\n;;
+        2) echo 'error: setting `port`: given `x`, expected a port' >&2; exit 100;;
+        *) cat > /run/casque/plan.json <<'END'\n{second}\nEND\n;;
+        esac"
+    );
+    let Some(output) = run(&agent, &[]) else { return };
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    let text = text(&output);
+    let refusal = r#"asker | {"reply":"error","message":"the plan could not be prepared: exited with 100; nothing was changed"}"#;
+    assert!(text.contains(refusal), "{text}");
+    assert!(text.contains("prepare | error: setting `port`: given `x`, expected a port\n"), "{text}");
+    assert!(text.contains("asker | {\"reply\":\"done\"}\n"), "{text}");
+    assert_eq!(text.matches("web | first\n").count(), 1, "{text}");
+    assert_eq!(text.matches("web | second\n").count(), 1, "{text}");
+    assert!(text.contains("casque | `web` is started anew, its plan or its files have changed\n"), "{text}");
+}

@@ -13,6 +13,7 @@
 //! | `LimitNOFILE=` and the other limits of setrlimit(2) | the hard limit |
 //! | `Nice=`, `OOMScoreAdjust=` | the same |
 //! | `KillMode=control-group`, its default | the stop signal goes to the whole group |
+//! | a timer's one `OnCalendar=` | a schedule of the service that it starts |
 //! | everything else | a note that says how much it matters |
 
 mod environment;
@@ -22,10 +23,12 @@ mod span;
 mod specifiers;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod translate;
 mod unit;
 mod words;
 
 pub use environment::parse_environment_file;
 pub use places::{UNIT_DIRECTORIES, drop_in_directories, file_names};
+pub use timer::Timer;
 pub use unit::{EnvironmentFile, Install, Unit};
