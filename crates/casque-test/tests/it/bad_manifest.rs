@@ -62,7 +62,7 @@ fn an_unknown_key_is_shown_with_the_nearest_known_one() {
            |
         16 | aftr = ["database"]
            | ^^^^
-        unknown field `aftr`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `after`, `ready`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`
+        unknown field `aftr`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `files`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`
     hint: did you mean `after`?
     exit code 2
     "#);
@@ -149,7 +149,7 @@ fn services_that_wait_for_each_other_are_named_in_their_order() {
     assert_snapshot!(check("[\"/usr/bin/database\"]", "[\"/usr/bin/database\"]\nafter = [\"web\"]"), @r"
     error: cannot accept `project`
       caused by: project/casque.toml:20: services wait for each other: `database` -> `web` -> `database`
-    hint: remove one of these from `after`
+    hint: remove one of these from `after` or `requires`
     exit code 2
     ");
 }
