@@ -234,7 +234,7 @@ class Mmdebstrap(Builder):
         return self.build
 
     def build(self):
-        command = [ROOT / "bench" / "mmdebstrap.sh", self.recipe, self.source, self.downloads, self.archive]
+        command = [ROOT / "bench/mmdebstrap.sh", self.recipe, self.source, self.downloads, self.archive]
         run(command, self.log)
 
     def remove(self):

@@ -47,12 +47,12 @@ struct Member {
 /// A package file that cannot be used.
 #[derive(Debug, Error)]
 pub enum DebError {
-    /// It could not be read; the path is in the message.
-    #[error(transparent)]
-    Read(io::Error),
-    /// Its unpacked files could not be kept for the next time; the path is in the message.
-    #[error(transparent)]
-    Keep(io::Error),
+    /// It could not be read; the path is in the cause.
+    #[error("cannot read it")]
+    Read(#[source] io::Error),
+    /// Its unpacked files could not be kept for the next time; the path is in the cause.
+    #[error("cannot keep its unpacked files for the next build")]
+    Keep(#[source] io::Error),
     /// It is not a package file.
     #[error("`{}` is not a Debian package: {reason}", path.display())]
     Format {

@@ -365,7 +365,13 @@ fn an_archive_that_moved_on_since_a_step_was_locked_is_no_attack() {
     );
     let locked = std::fs::read_to_string(project.environment.path("casque.lock")).unwrap();
     project.environment.write("casque.lock", format!("{locked}\n{step}"));
-    assert_snapshot!(project.refused(&["build"]), @r"");
+    assert_snapshot!(project.refused(&["build"]), @r"
+      downloading 4 files, 0.0 MB
+    error: cannot build `vendor/notes` 1.4.0
+      caused by: the archive no longer has `http://mirror/debian/dists/bookworm/InRelease for the step of layer deploy`, which the lock pins
+    hint: run `casque lock --update` to pin what the archive has now
+    exit code 4
+    ");
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn the_manifest_of_these_tests_is_accepted() {
     let environment = TestEnv::default();
     environment.write("project/casque.toml", MANIFEST);
     assert_snapshot!(environment.run(&["check", "project"]), @r"
-    stdout: vendor/notes:v1.4.0: 2 services, 2 settings
+    stdout: vendor/notes:v1.4.0: 2 services, 5 settings
     exit code 0
     ");
 }
@@ -77,7 +77,7 @@ fn an_unknown_table_is_shown() {
            |
         14 | [services.web]
            |  ^^^^^^^^
-        unknown field `services`, expected one of `image`, `base`, `layer`, `settings`, `service`, `users`, `data`
+        unknown field `services`, expected one of `image`, `base`, `layer`, `settings`, `service`, `users`, `data`, `logs`
     hint: did you mean `service`?
     exit code 2
     ");
