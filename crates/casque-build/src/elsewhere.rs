@@ -1,6 +1,6 @@
 //! Another machine, as far as a program in a sandbox can tell one: for making a stage a second time.
 //!
-//! What decides that is in docs/decisions/0012-a-step-is-repeated-elsewhere.md.
+//! What decides that is in docs/decisions/0016-a-step-is-repeated-elsewhere.md.
 
 use std::io;
 use std::path::{Path, PathBuf};
