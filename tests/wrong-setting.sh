@@ -30,7 +30,7 @@ main() {
     grep -o 'setting `[^`]*`.*' "$home/said" >"$home/lines" || die "nothing is said of settings: $(cat "$home/said")"
     # What stands before the line, a time or a label, is the log's own affair.
     same "one line names the number, what is expected and where it came from" \
-        "setting \`web-workers\`: given \`many\`, expected a whole number such as 42 (from environment variable \`WEB_WORKERS\`)" \
+        "setting \`web-workers\`: given \`many\`, expected a whole number from 1 to 64 (from environment variable \`WEB_WORKERS\`)" \
         "$(grep web-workers "$home/lines")"
     # This one is secret: its value is not shown.
     same "the second mistake is named in the same start" 1 "$(grep -c smtp-url "$home/lines")"

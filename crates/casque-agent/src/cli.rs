@@ -68,12 +68,15 @@ pub enum Word {
     Stop(Service),
     /// Start a stopped or failed service
     Start(Service),
-    /// Show the settings, their values and where they come from
+    /// Show the settings, their values and where they come from, or change one
     #[command(args_conflicts_with_subcommands = true)]
     Settings {
         /// Print one JSON list
         #[arg(long)]
         json: bool,
+        /// Show every place that has a value, the one that counts first
+        #[arg(long, conflicts_with = "json")]
+        origin: bool,
         #[command(subcommand)]
         action: Option<SettingsAction>,
     },
@@ -108,4 +111,19 @@ pub enum SettingsAction {
         /// The setting's name, as `settings` shows it
         name: String,
     },
+    /// Write a value into the settings file, unless it is wrong
+    Set {
+        /// The setting's name, as `settings` shows it
+        name: String,
+        /// The value; left out, and for a secret always, it is read from stdin
+        #[arg(allow_hyphen_values = true)]
+        value: Option<String>,
+    },
+    /// Take a value out of the settings file
+    Unset {
+        /// The setting's name, as `settings` shows it
+        name: String,
+    },
+    /// Say whether this image would start with these settings and this volume
+    Check,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::render::RenderError;
-use crate::settings::Problem;
+use crate::settings::{Origin, Problem};
 use crate::stamp::StampError;
 
 /// Why a command did not do what was asked.
@@ -128,6 +128,39 @@ pub enum Error {
         /// What was most likely meant.
         closest: Option<String>,
     },
+    /// A secret that everybody on the host could read.
+    #[error(
+        "setting `{name}` is a secret: give its value on stdin, as in `settings set {name} < FILE`, not as an argument"
+    )]
+    SecretArgument {
+        /// Which.
+        name: String,
+    },
+    /// A value that the settings file cannot change.
+    #[error(
+        "setting `{name}` is decided by {origin} of this container: change it where the container is started"
+    )]
+    DecidedElsewhere {
+        /// Which.
+        name: String,
+        /// What decides.
+        origin: Origin,
+    },
+    /// A value that was to come from stdin.
+    #[error("cannot read the value from stdin: {0}")]
+    Input(io::Error),
+    /// The settings file cannot be changed; the source names it.
+    #[error("cannot change the settings file: {source}{}", mounted(source))]
+    SettingsFile {
+        /// Why.
+        source: io::Error,
+    },
+    /// Everything works, and a later version may not understand it any more.
+    #[error("this version would start, with {count} to change, as the warnings say")]
+    Outdated {
+        /// How many warnings there are.
+        count: usize,
+    },
     /// A setting without a value to print.
     #[error("setting `{name}` has no value: {reason}")]
     NoValue {
@@ -183,7 +216,11 @@ impl Error {
         match self {
             Self::Settings(_) | Self::Templates(_) => 100,
             Self::Stamp(_) | Self::Volume { .. } | Self::Directory(_) => 102,
-            Self::UnknownCommand { .. } | Self::UnknownSetting { .. } | Self::UnknownService { .. } => 64,
+            Self::Outdated { .. } => 3,
+            Self::UnknownCommand { .. }
+            | Self::UnknownSetting { .. }
+            | Self::UnknownService { .. }
+            | Self::SecretArgument { .. } => 64,
             Self::Unreachable(_) => 69,
             Self::Forbidden(_) | Self::ForbiddenPlan => 77,
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
@@ -199,6 +236,16 @@ fn lines(problems: &[impl ToString]) -> String {
 
 fn list(services: &[String]) -> String {
     if services.is_empty() { String::new() } else { format!(": {}", services.join(", ")) }
+}
+
+/// Says what to do about a file that something outside of the container decides.
+fn mounted(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ResourceBusy | io::ErrorKind::ReadOnlyFilesystem => {
+            "; it is mounted from elsewhere, change it there"
+        }
+        _ => "",
+    }
 }
 
 fn suggestion(closest: Option<&str>) -> String {

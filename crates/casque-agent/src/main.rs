@@ -1,5 +1,6 @@
 //! Settings, templates and the status page beside PID 1, and the customer's command.
 
+mod certificates;
 mod cli;
 mod control;
 mod directories;
@@ -18,15 +19,23 @@ mod settings;
 mod stamp;
 mod sys;
 mod ui;
+mod volume;
 mod words;
 mod write;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use env::Environment;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    ExitCode::from(run::run(&arguments, &Environment::of_process()))
+    ExitCode::from(run::run(&arguments, &Environment::of_process(), seconds))
+}
+
+/// Returns the time in seconds since 1970.
+fn seconds() -> i64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    i64::try_from(time).unwrap_or(i64::MAX)
 }

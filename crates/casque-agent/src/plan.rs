@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::image::{ImagePlan, ImageService};
 use casque_format::run::{self, AgentConfig, Logs, RunPlan, Service};
+use casque_format::settings::{OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS, TIME_ZONE};
 
+use crate::certificates;
 use crate::env::Environment;
 use crate::settings::Settings;
 
@@ -13,9 +15,10 @@ pub fn run_plan(plan: &ImagePlan, settings: &Settings, environment: &Environment
     let running: BTreeMap<&String, &ImageService> =
         plan.services.iter().filter(|(_, service)| is_on(service, settings)).collect();
     let names: BTreeSet<&str> = running.keys().map(|name| name.as_str()).collect();
+    let start = Start { settings, environment, running: names, surroundings: surroundings(settings) };
     let services = running
         .into_iter()
-        .map(|(name, service)| (name.clone(), resolved(service, settings, environment, &names)))
+        .map(|(name, service)| (name.clone(), start.resolved(service)))
         .collect();
     RunPlan {
         version: run::VERSION,
@@ -29,15 +32,19 @@ pub fn run_plan(plan: &ImagePlan, settings: &Settings, environment: &Environment
     }
 }
 
-/// Returns what the serving agent needs to know.
-pub fn agent_config(plan: &ImagePlan, settings: &Settings, warnings: Vec<String>) -> AgentConfig {
+/// Returns what the serving agent needs to know of `plan` and `settings`; what only a start knows is empty.
+pub fn agent_config(plan: &ImagePlan, settings: &Settings) -> AgentConfig {
     let text = |name: &str| settings.get(name).and_then(|one| one.text()).unwrap_or_default().to_owned();
     AgentConfig {
         product: plan.product.clone(),
         status_path: plan.status_path.clone(),
         status_agent: text("status-agent"),
         status_token: text("status-token"),
-        warnings,
+        warnings: Vec::new(),
+        probes: plan.probes.clone(),
+        instance: String::new(),
+        configuration: String::new(),
+        certificates: certificates::of(settings),
     }
 }
 
@@ -46,27 +53,58 @@ fn is_on(service: &ImageService, settings: &Settings) -> bool {
     service.when.as_ref().is_none_or(on) && !service.unless.as_ref().is_some_and(on)
 }
 
-fn resolved(
-    service: &ImageService,
-    settings: &Settings,
-    environment: &Environment,
-    running: &BTreeSet<&str>,
-) -> Service {
-    let mut resolved = service.service.clone();
-    resolved.after.retain(|name| running.contains(name.as_str()));
-    resolved.requires.retain(|name| running.contains(name.as_str()));
-    resolved.when_lost.retain(|name, _| running.contains(name.as_str()));
-    for variable in &service.inherit {
-        if let Some(text) = environment.get(variable).and_then(|value| value.to_str()) {
-            resolved.environment.insert(variable.clone(), text.to_owned());
+/// Returns what every service has in its environment, unless the vendor says otherwise.
+fn surroundings(settings: &Settings) -> BTreeMap<String, String> {
+    let given = |name: &str| {
+        settings.get(name).and_then(|one| one.text()).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let mut variables = BTreeMap::new();
+    if let Some(zone) = given(TIME_ZONE) {
+        variables.insert("TZ".to_owned(), zone);
+    }
+    if let Some(proxy) = given(OUTGOING_PROXY) {
+        // Services of one container reach each other without it.
+        let own = "localhost,127.0.0.1,::1".to_owned();
+        let exceptions = given(OUTGOING_PROXY_EXCEPTIONS).map_or(own.clone(), |more| format!("{own},{more}"));
+        let all = [("http_proxy", &proxy), ("https_proxy", &proxy), ("no_proxy", &exceptions)];
+        for (variable, value) in all {
+            // Programs differ in which of the two they read.
+            variables.insert(variable.to_owned(), value.clone());
+            variables.insert(variable.to_uppercase(), value.clone());
         }
     }
-    for (variable, name) in &service.environment_settings {
-        if let Some(text) = settings.get(name).and_then(|setting| setting.text()) {
-            resolved.environment.insert(variable.clone(), text.to_owned());
+    variables
+}
+
+/// What services are resolved against.
+struct Start<'a> {
+    settings: &'a Settings,
+    environment: &'a Environment,
+    running: BTreeSet<&'a str>,
+    surroundings: BTreeMap<String, String>,
+}
+
+impl Start<'_> {
+    fn resolved(&self, service: &ImageService) -> Service {
+        let mut resolved = service.service.clone();
+        resolved.after.retain(|name| self.running.contains(name.as_str()));
+        resolved.requires.retain(|name| self.running.contains(name.as_str()));
+        resolved.when_lost.retain(|name, _| self.running.contains(name.as_str()));
+        for (variable, value) in &self.surroundings {
+            resolved.environment.entry(variable.clone()).or_insert_with(|| value.clone());
         }
+        for variable in &service.inherit {
+            if let Some(text) = self.environment.get(variable).and_then(|value| value.to_str()) {
+                resolved.environment.insert(variable.clone(), text.to_owned());
+            }
+        }
+        for (variable, name) in &service.environment_settings {
+            if let Some(text) = self.settings.get(name).and_then(|setting| setting.text()) {
+                resolved.environment.insert(variable.clone(), text.to_owned());
+            }
+        }
+        resolved
     }
-    resolved
 }
 
 /// Returns every secret, and every line of one that has several: PID 1 masks line by line.
@@ -79,7 +117,7 @@ fn mask(settings: &Settings) -> Vec<String> {
 
 #[cfg(test)]
 pub mod tests {
-    use casque_format::settings::{Kind, Setting};
+    use casque_format::settings::Setting;
     use serde_json::json;
 
     use super::*;
@@ -118,18 +156,13 @@ pub mod tests {
     fn settings(given: &[(&str, &str)]) -> Settings {
         let one = |name: &str| {
             let value = given.iter().find(|(given, _)| *given == name);
-            let setting = Setting {
-                kind: Kind::String,
-                description: String::new(),
-                secret: true,
-                generate: false,
-                default: None,
-                required: false,
-            };
+            let setting = Setting { secret: true, ..Setting::default() };
             let value = value.map_or(Value::Unset, |(_, text)| Value::Known(Text::new((*text).to_owned())));
-            (name.to_owned(), Resolved { setting, value, origin: Origin::Unset })
+            (name.to_owned(), Resolved { setting, value, origin: Origin::Unset, warnings: Vec::new() })
         };
-        Settings::from(["mongodb-url", "smtp-url", "status-token"].map(one))
+        let names = ["mongodb-url", "smtp-url", "status-token"];
+        let built_in = [TIME_ZONE, OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS];
+        names.into_iter().chain(built_in).map(one).collect()
     }
 
     fn run_plan(plan: &ImagePlan, settings: &Settings, environment: &Environment) -> RunPlan {
@@ -162,6 +195,38 @@ pub mod tests {
     }
 
     #[test]
+    fn time_zone_and_proxy_reach_every_service_that_does_not_say_otherwise() {
+        let mut plan = plan();
+        let mail = plan.services.get_mut("mail").unwrap();
+        mail.service.environment.insert("HTTPS_PROXY".to_owned(), String::new());
+        let given = [
+            ("smtp-url", "smtp://mail"),
+            (TIME_ZONE, "Europe/Berlin"),
+            (OUTGOING_PROXY, "http://proxy:3128"),
+            (OUTGOING_PROXY_EXCEPTIONS, "example.com"),
+        ];
+        let resolved = run_plan(&plan, &settings(&given), &Environment::default());
+        let environment = &resolved.services["mongodb"].environment;
+        let written = environment.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(
+            written,
+            [
+                "HTTPS_PROXY=http://proxy:3128",
+                "HTTP_PROXY=http://proxy:3128",
+                "NO_PROXY=localhost,127.0.0.1,::1,example.com",
+                "STATIC=1",
+                "TZ=Europe/Berlin",
+                "http_proxy=http://proxy:3128",
+                "https_proxy=http://proxy:3128",
+                "no_proxy=localhost,127.0.0.1,::1,example.com",
+            ]
+        );
+        assert_eq!(resolved.services["mail"].environment["HTTPS_PROXY"], "");
+        let without = run_plan(&plan, &settings(&[]), &Environment::default());
+        assert!(!without.services["mongodb"].environment.contains_key("NO_PROXY"));
+    }
+
+    #[test]
     fn every_secret_and_each_line_of_it_is_masked() {
         let settings = settings(&[("smtp-url", "one\n\ntwo"), ("status-token", "one")]);
         let resolved = run_plan(&plan(), &settings, &Environment::default());
@@ -171,8 +236,8 @@ pub mod tests {
 
     #[test]
     fn the_agent_learns_who_may_see_the_details() {
-        let config = agent_config(&plan(), &settings(&[("status-token", "t")]), vec!["w".to_owned()]);
+        let config = agent_config(&plan(), &settings(&[("status-token", "t")]));
         assert_eq!((config.status_token.as_str(), config.status_path.as_str()), ("t", "/status"));
-        assert_eq!(config.warnings, ["w"]);
+        assert_eq!(config.probes.paths().collect::<Vec<_>>(), ["/livez", "/readyz", "/metrics"]);
     }
 }

@@ -5,9 +5,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use casque_format::digest::Digest;
 use casque_format::image::{DataDirectory, ImagePlan, Template};
 use casque_format::paths;
-use casque_format::run::Logs;
+use casque_format::run::{AgentConfig, RunPlan};
+use casque_format::settings::TIME_ZONE;
 use fs_err as fs;
 use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::process::{geteuid, umask};
@@ -21,9 +23,12 @@ use crate::mounts;
 use crate::plan;
 use crate::render::Renderer;
 use crate::root::Root;
-use crate::settings::{self, Settings, Text, Value, secrets};
+use crate::settings::{self, Origin, Settings, Sources, Text, Value, secrets};
 use crate::stamp::{self, StampError};
 use crate::write::{self, Access};
+
+/// Where the image's time zones are, a file each.
+const ZONES: &str = "/usr/share/zoneinfo";
 
 /// Leaves the resolved plan in `/run/casque`; returns warnings for the operator.
 pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Error> {
@@ -36,9 +41,7 @@ pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Er
         }
         other => Error::Stamp(other),
     })?;
-    let mut settings =
-        settings::resolve(&plan.settings, &plan.env_prefix, environment, root).map_err(Error::Settings)?;
-    let logs = logs(&plan, &settings).map_err(Error::Settings)?;
+    let mut settings = Sources::of(&plan, environment, root).resolve().map_err(Error::Settings)?;
     let candidates = candidates(root, &settings)?;
     set(&mut settings, &candidates);
     // Rendered once only to see that it can be: up to here nothing has been written.
@@ -46,7 +49,12 @@ pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Er
 
     check_writable(root)?;
     stamp::write(root, &plan.product, stamp).map_err(Error::Stamp)?;
+    // Read again: of two starts at the same time one made it.
+    let stamp = stamp::read(root, &plan.product).map_err(Error::Stamp)?;
+    let instance = stamp.map_or_else(String::new, |stamp| stamp.instance);
     let mut warnings: Vec<String> = mounts::warning(root).into_iter().collect();
+    warnings.extend(settings::warnings(&settings));
+    warnings.extend(no_time_zone(root, &settings));
     for directory in &plan.data {
         warnings.extend(make(root, directory)?);
     }
@@ -55,7 +63,7 @@ pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Er
         kept.map(|text| (name.clone(), text)).map_err(|source| Error::Secret { setting: name, source })
     });
     set(&mut settings, &kept.collect::<Result<Vec<_>, _>>()?);
-    write_run(root, &plan, &settings, environment, logs, &warnings)?;
+    write_run(root, &plan, &settings, Start { environment, warnings: &warnings, instance: &instance })?;
     Ok(warnings)
 }
 
@@ -64,6 +72,13 @@ pub fn read_plan(root: &Root) -> Result<ImagePlan, Error> {
     let path = root.join(paths::IMAGE_PLAN);
     let content = fs::read(&path).map_err(Error::Plan)?;
     serde_json::from_slice(&content).map_err(|source| Error::PlanSyntax { path, source })
+}
+
+/// Says that services cannot find the time zone they are told: without its file they take UTC for it, silently.
+fn no_time_zone(root: &Root, settings: &Settings) -> Option<String> {
+    let zone = settings.get(TIME_ZONE)?.text()?;
+    let file = root.join(&format!("{ZONES}/{zone}"));
+    (!file.exists()).then(|| format!("time zone `{zone}` is not in this image, so services take it for UTC"))
 }
 
 /// Makes a secret for every setting that wants one and has none yet.
@@ -78,6 +93,10 @@ fn candidates(root: &Root, settings: &Settings) -> Result<Vec<(String, Text)>, E
             }
             Value::Hidden => {
                 return Err(unusable(root, paths::SECRETS, io::ErrorKind::PermissionDenied.into()));
+            }
+            // The secret stays what it was, under the setting's new name.
+            Value::Known(ref text) if matches!(resolved.origin, Origin::GeneratedAs(_)) => {
+                candidates.push((name.clone(), text.clone()));
             }
             Value::Unset | Value::Known(_) => {}
         }
@@ -94,7 +113,7 @@ fn set(settings: &mut Settings, values: &[(String, Text)]) {
 }
 
 /// Renders every marked file in memory, or returns everything that is wrong with them.
-fn render<'a>(
+pub fn render<'a>(
     root: &Root,
     templates: &'a [Template],
     settings: &Settings,
@@ -157,16 +176,18 @@ fn make(root: &Root, directory: &DataDirectory) -> Result<Option<String>, Error>
     })
 }
 
+/// What only this start knows.
+struct Start<'a> {
+    environment: &'a Environment,
+    warnings: &'a [String],
+    instance: &'a str,
+}
+
 /// Writes everything below `/run/casque` but the sockets; the plan comes last.
-fn write_run(
-    root: &Root,
-    plan: &ImagePlan,
-    settings: &Settings,
-    environment: &Environment,
-    logs: Logs,
-    warnings: &[String],
-) -> Result<(), Error> {
+fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, start: Start) -> Result<(), Error> {
     let rendered = render(root, &plan.templates, settings)?;
+    let run_plan = plan::run_plan(plan, settings, start.environment, logs(plan, settings));
+    let configuration = configuration(&run_plan, &rendered);
     let run = root.join(paths::RUN);
     make_directories(&run)?;
     let _locked = lock(&run).map_err(|source| Error::Run { path: run, source })?;
@@ -187,10 +208,25 @@ fn write_run(
     let directory = paths::AGENT_CONFIG.rsplit_once('/').map_or(paths::RUN, |(directory, _)| directory);
     let directory = DataDirectory { path: directory.to_owned(), uid: agent.uid, gid: agent.gid, mode: 0o755 };
     make(root, &directory)?;
-    let config = plan::agent_config(plan, settings, warnings.to_vec());
+    let config = AgentConfig {
+        warnings: start.warnings.to_vec(),
+        instance: start.instance.to_owned(),
+        configuration,
+        ..plan::agent_config(plan, settings)
+    };
     write_json(&root.join(paths::AGENT_CONFIG), &config, Access::handed_to(agent.uid, agent.gid, 0o600))?;
-    let run = plan::run_plan(plan, settings, environment, logs);
-    write_json(&root.join(paths::RUN_PLAN), &run, Access::PRIVATE)
+    write_json(&root.join(paths::RUN_PLAN), &run_plan, Access::PRIVATE)
+}
+
+/// Returns a digest of everything that services are told. The random token of the status is in it, so nobody can guess
+/// a password by it.
+fn configuration(plan: &RunPlan, rendered: &[(&Template, String)]) -> String {
+    let mut all = serde_json::to_vec(plan).unwrap_or_default();
+    for (template, text) in rendered {
+        all.extend(Digest::of(template.path.as_bytes()).to_string().bytes());
+        all.extend(Digest::of(text.as_bytes()).to_string().bytes());
+    }
+    Digest::of(&all).to_string()
 }
 
 /// Keeps two at the same time from removing each other's temporary files, until it is dropped.

@@ -1,8 +1,9 @@
 //! Replaces the marks of a text by the values of the settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::marks::{Filter, Mark, MarkError, scan};
+use casque_format::settings::Kind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 use thiserror::Error;
 
@@ -41,6 +42,8 @@ pub enum RenderError {
 pub struct Renderer {
     engine: Environment<'static>,
     values: BTreeMap<String, String>,
+    /// Those of the values that have several items.
+    lists: BTreeSet<String>,
 }
 
 impl Renderer {
@@ -57,7 +60,9 @@ impl Renderer {
         let value = |(name, resolved): (&String, &Resolved)| {
             (name.clone(), resolved.text().unwrap_or_default().to_owned())
         };
-        Self { engine, values: settings.iter().map(value).collect() }
+        let lists = settings.iter().filter(|(_, resolved)| resolved.setting.kind == Kind::List);
+        let lists = lists.map(|(name, _)| name.clone()).collect();
+        Self { engine, values: settings.iter().map(value).collect(), lists }
     }
 
     /// Returns `text` with every mark replaced.
@@ -79,9 +84,27 @@ impl Renderer {
             let closest = closest(&mark.name, names).map(str::to_owned);
             return Err(RenderError::Unknown { line: mark.line, mark: shown.to_owned(), closest });
         };
+        if let Some((filter @ (Filter::Json | Filter::Yaml), rest)) = mark.filters.split_first()
+            && self.lists.contains(&mark.name)
+        {
+            let items = value.split(',').filter(|item| !item.is_empty());
+            let items: Result<Vec<String>, _> =
+                items.map(|item| self.filter(item, &[*filter], mark, shown)).collect();
+            return self.filter(&format!("[{}]", items?.join(",")), rest, mark, shown);
+        }
+        self.filter(value, &mark.filters, mark, shown)
+    }
+
+    fn filter(
+        &self,
+        value: &str,
+        filters: &[Filter],
+        mark: &Mark,
+        shown: &str,
+    ) -> Result<String, RenderError> {
         // One fixed variable: a setting may be called `not` or `true`, and has hyphens besides.
         let mut expression = String::from("value");
-        for filter in &mark.filters {
+        for filter in filters {
             expression.extend(["|", filter.name()]);
         }
         let context = context! { value };
@@ -101,29 +124,28 @@ fn suggestion(closest: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use casque_format::settings::{Kind, Setting};
+    use casque_format::settings::Setting;
 
     use super::*;
     use crate::settings::{Origin, Resolved, Text, Value};
 
     fn renderer() -> Renderer {
         let resolved = |value| Resolved {
-            setting: Setting {
-                kind: Kind::String,
-                description: String::new(),
-                secret: false,
-                generate: false,
-                default: None,
-                required: false,
-            },
+            setting: Setting::default(),
             value,
             origin: Origin::Unset,
+            warnings: Vec::new(),
         };
         let text = |text: &str| resolved(Value::Known(Text::new(text.to_owned())));
+        let mut list = text("a,b\"c");
+        list.setting.kind = Kind::List;
+        let empty_list = Resolved { value: Value::Unset, ..list.clone() };
         Renderer::new(&Settings::from([
             ("smtp-url".to_owned(), text("a\"$b <&> {{ c }}")),
             ("not".to_owned(), text("7")),
             ("empty".to_owned(), resolved(Value::Unset)),
+            ("list".to_owned(), list),
+            ("empty-list".to_owned(), empty_list),
         ]))
     }
 
@@ -139,6 +161,13 @@ mod tests {
         let rendered =
             renderer().render("@casque{smtp-url|json} @casque{not|json|shell} @casque{empty|yaml}");
         assert_eq!(rendered.unwrap(), "\"a\\\"$b <&> {{ c }}\" '\"7\"' \"\"");
+    }
+
+    #[test]
+    fn a_list_is_one_where_the_syntax_has_lists() {
+        let rendered = renderer()
+            .render("@casque{list|json} @casque{list|yaml|shell} @casque{list|ini} @casque{empty-list|json}");
+        assert_eq!(rendered.unwrap(), "[\"a\",\"b\\\"c\"] '[\"a\",\"b\\\"c\"]' a,b\"c []");
     }
 
     #[test]

@@ -11,15 +11,17 @@ use crate::env::Environment;
 use crate::error::Error;
 use crate::prepare::{prepare, read_plan};
 use crate::root::Root;
-use crate::serve::serve;
+use crate::serve::{Clock, serve};
+use crate::settings::Sources;
 use crate::ui;
+use crate::words::settings::{change, check};
 use crate::words::{events, exec_as, health, logs, program, run_line, service, settings, status};
 
 /// What sysexits(3) calls a usage error.
 const USAGE: u8 = 64;
 
 /// Does what `arguments` ask for, tells the user, and returns the exit code.
-pub fn run(arguments: &[OsString], environment: &Environment) -> u8 {
+pub fn run(arguments: &[OsString], environment: &Environment, clock: Clock) -> u8 {
     let command = Cli::command().bin_name(called(arguments));
     let cli = match command.try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => cli,
@@ -30,7 +32,7 @@ pub fn run(arguments: &[OsString], environment: &Environment) -> u8 {
             return code;
         }
     };
-    match carry_out(cli, environment) {
+    match carry_out(cli, environment, clock) {
         Ok(text) => {
             ui::print(&text);
             0
@@ -42,7 +44,7 @@ pub fn run(arguments: &[OsString], environment: &Environment) -> u8 {
     }
 }
 
-fn carry_out(cli: Cli, environment: &Environment) -> Result<String, Error> {
+fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String, Error> {
     let root = Root::new(cli.root);
     match cli.word {
         Word::Status { json: false } => status::table(&root, &read_plan(&root)?),
@@ -59,12 +61,17 @@ fn carry_out(cli: Cli, environment: &Environment) -> Result<String, Error> {
         Word::Restart(of) => command(&root, |service| Request::Restart { service }, of),
         Word::Stop(of) => command(&root, |service| Request::Stop { service }, of),
         Word::Start(of) => command(&root, |service| Request::Start { service }, of),
-        Word::Settings { json, action } => {
+        Word::Settings { json, origin, action } => {
             let plan = read_plan(&root)?;
+            let sources = Sources::of(&plan, environment, &root);
             match action {
-                Some(SettingsAction::Get { name }) => settings::get(&root, environment, &plan, &name),
-                None if json => settings::json(&root, environment, &plan),
-                None => settings::table(&root, environment, &plan),
+                Some(SettingsAction::Get { name }) => settings::get(&sources, &name),
+                Some(SettingsAction::Set { name, value }) => change::set(&sources, &plan, &name, value),
+                Some(SettingsAction::Unset { name }) => change::unset(&sources, &plan, &name),
+                Some(SettingsAction::Check) => check::run(&sources, &plan),
+                None if json => settings::json(&sources),
+                None if origin => settings::origins(&sources),
+                None => settings::table(&sources),
             }
         }
         Word::RunLine => Ok(run_line::run(&read_plan(&root)?)),
@@ -72,7 +79,7 @@ fn carry_out(cli: Cli, environment: &Environment) -> Result<String, Error> {
             prepare(&root, environment)?.iter().for_each(|warning| ui::warning(warning));
             Ok(String::new())
         }
-        Word::Serve => serve(&root, environment).map(|()| String::new()),
+        Word::Serve => serve(&root, environment, clock).map(|()| String::new()),
         Word::Program(words) => Err(program::run(&words, commands())),
     }
 }

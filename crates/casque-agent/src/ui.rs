@@ -24,6 +24,12 @@ pub fn warning(line: &str) {
     say("warning", line);
 }
 
+/// Writes a question to stderr, without a line break.
+pub fn ask(question: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
+}
+
 fn say(what: &str, line: &str) {
     // With stderr gone there is nobody left to tell.
     let _ = writeln!(io::stderr().lock(), "{what}: {line}");

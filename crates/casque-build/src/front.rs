@@ -1,10 +1,11 @@
 //! The nginx that a vendor's scripts configured becomes the front: it answers the status path through the agent and
 //! says on a socket of its own that it serves.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use casque_format::paths;
+use casque_format::{paths, status};
 
 /// Included in the `http` block.
 const HTTP_INCLUDE: &str = "/usr/lib/casque/nginx/http.conf";
@@ -15,17 +16,22 @@ const SERVER_INCLUDE: &str = "/usr/lib/casque/nginx/server.conf";
 ///
 /// # Errors
 /// A file that cannot be read or written.
-pub(crate) fn add_includes(root: &Path, status_path: &str) -> io::Result<Vec<PathBuf>> {
-    write(root, HTTP_INCLUDE, &http_include())?;
-    write(root, SERVER_INCLUDE, &server_include(status_path))?;
+pub(crate) fn add_includes(root: &Path, paths: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mut changed = Vec::new();
+    let mut own = BTreeSet::new();
     for file in configuration_files(root)? {
         let text = fs_err::read_to_string(root.join(&file))?;
+        own.extend(exact_locations(&text));
         if let Some(text) = with_includes(&text) {
             fs_err::write(root.join(&file), text)?;
             changed.push(Path::new("/").join(file));
         }
     }
+    // The first is the status, which the manifest asks for; of the others the vendor's own go before casque's.
+    let paths = paths.iter().enumerate().filter(|(index, path)| *index == 0 || !own.contains(**path));
+    let includes: Vec<String> = paths.map(|(_, path)| location(path)).collect();
+    write(root, HTTP_INCLUDE, &http_include())?;
+    write(root, SERVER_INCLUDE, &includes.concat())?;
     Ok(changed)
 }
 
@@ -42,12 +48,20 @@ fn http_include() -> String {
     )
 }
 
-/// The User-Agent carries the monitor's token, so the status path is not logged.
-fn server_include(status_path: &str) -> String {
+/// The User-Agent carries the monitor's token, so these paths are not logged.
+fn location(path: &str) -> String {
     format!(
-        "location = {status_path} {{\n    access_log off;\n    proxy_pass http://unix:{};\n    proxy_http_version 1.1;\n    proxy_set_header Host $host;\n    proxy_set_header Connection \"\";\n}}\n",
-        paths::AGENT_SOCKET
+        "location = {path} {{\n    access_log off;\n    proxy_pass http://unix:{};\n    proxy_http_version 1.1;\n    proxy_set_header Host $host;\n    proxy_set_header Connection \"\";\n    proxy_set_header {} $remote_addr;\n}}\n",
+        paths::AGENT_SOCKET,
+        status::PEER_HEADER
     )
+}
+
+/// Returns the paths for which the vendor's configuration has a `location = PATH` of its own.
+fn exact_locations(text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let found = tokens.windows(3).filter(|words| words[0].text == "location" && words[1].text == "=");
+    found.map(|words| words[2].text.to_owned()).collect()
 }
 
 /// Returns nginx's own files, relative to `root`; links are followed inside the root only.
@@ -194,10 +208,24 @@ mod tests {
         fs_err::write(path("etc/nginx/sites-available/app"), "server { listen 80; }\n").unwrap();
         std::os::unix::fs::symlink("/etc/nginx/sites-available/app", path("etc/nginx/sites-enabled/app"))
             .unwrap();
-        let changed = add_includes(root.path(), "/status").unwrap();
+        let changed = add_includes(root.path(), &["/status"]).unwrap();
         let expected = ["/etc/nginx/nginx.conf", "/etc/nginx/sites-available/app"];
         assert_eq!(changed, expected.map(PathBuf::from));
         let site = fs_err::read_to_string(path("etc/nginx/sites-available/app")).unwrap();
         assert_eq!(site, "server {\n    include /usr/lib/casque/nginx/server.conf; listen 80; }\n");
+    }
+
+    #[test]
+    fn a_path_that_the_vendor_answers_stays_the_vendors_but_for_the_status() {
+        let root = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(root.path().join("etc/nginx")).unwrap();
+        let own =
+            "http { server { location = /metrics { return 204; } location = /status { return 204; } } }";
+        fs_err::write(root.path().join("etc/nginx/nginx.conf"), own).unwrap();
+        add_includes(root.path(), &["/status", "/livez", "/metrics"]).unwrap();
+        let include = fs_err::read_to_string(root.path().join(&SERVER_INCLUDE[1..])).unwrap();
+        let locations: Vec<&str> = include.lines().filter(|line| line.starts_with("location")).collect();
+        assert_eq!(locations, ["location = /status {", "location = /livez {"]);
+        assert!(include.contains("    proxy_set_header X-Casque-Peer $remote_addr;\n"));
     }
 }

@@ -18,7 +18,7 @@ use crate::error::{BuildError, ServiceError};
 use crate::event::Event;
 use crate::identity::Accounts;
 use crate::inputs::Inputs;
-use crate::manifest::{LayerStep, Manifest, StepNetwork};
+use crate::manifest::{Front, LayerStep, Manifest, StepNetwork};
 use crate::stage::{Parts, Recipe, Stage};
 use crate::{front, sbom, services, template};
 
@@ -132,8 +132,10 @@ impl Builder<'_> {
         made.services.insert("agent".to_owned(), services::agent(agent.clone()));
         let front = manifest.content.service.values().find_map(|rule| rule.front.as_ref());
         let status_path = front.map_or(STATUS_PATH, |front| &front.status_path).to_owned();
+        let probes = front.map(Front::probes).unwrap_or_default();
         if front.is_some() {
-            front::add_includes(root, &status_path).map_err(BuildError::Root)?;
+            let paths: Vec<&str> = std::iter::once(status_path.as_str()).chain(probes.paths()).collect();
+            front::add_includes(root, &paths).map_err(BuildError::Root)?;
         }
         let image = &manifest.content.image;
         let mut plan = ImagePlan {
@@ -154,6 +156,7 @@ impl Builder<'_> {
             stop_budget_ms: image.stop_timeout.milliseconds,
             status_path,
             logs: logs(manifest),
+            probes,
         };
         let vendor = below.iter().filter(|stage| stage.record.vendor).map(|stage| stage.trees[0].as_path());
         for file in template::find(vendor, root).map_err(BuildError::Root)? {

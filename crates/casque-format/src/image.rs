@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::{Identity, LogLimit, Service};
 use crate::settings::Setting;
+use crate::status::Probes;
 
 /// The version of [`ImagePlan`] this code writes.
 pub const VERSION: u32 = 1;
@@ -40,6 +41,9 @@ pub struct ImagePlan {
     /// What the log files of single services may take, whatever the settings say of all.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub logs: BTreeMap<String, LogLimit>,
+    /// The other paths that it answers.
+    #[serde(default)]
+    pub probes: Probes,
 }
 
 /// What the image is.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::image::Product;
+use crate::status::{Certificate, Probes};
 
 /// The version of [`RunPlan`] this code writes.
 pub const VERSION: u32 = 1;
@@ -438,4 +439,16 @@ pub struct AgentConfig {
     pub status_token: String,
     /// Facts an operator must see, such as a start without a named volume.
     pub warnings: Vec<String>,
+    /// The other paths it answers.
+    #[serde(default)]
+    pub probes: Probes,
+    /// Which volume this is.
+    #[serde(default)]
+    pub instance: String,
+    /// SHA-256 of what the settings came to.
+    #[serde(default)]
+    pub configuration: String,
+    /// The certificates among the settings.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
 }

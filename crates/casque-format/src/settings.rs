@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::de::{self, Visitor};
+use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
 
 /// One setting that the customer may give.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Setting {
     /// What a value must look like.
     #[serde(rename = "type")]
@@ -26,13 +27,56 @@ pub struct Setting {
     /// No start without a value.
     #[serde(default)]
     pub required: bool,
+    /// No start without a value when another setting has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required_when: Option<Condition>,
+    /// The least number, duration or size.
+    #[serde(default, deserialize_with = "scalar", skip_serializing_if = "Option::is_none")]
+    pub min: Option<String>,
+    /// The greatest number, duration or size.
+    #[serde(default, deserialize_with = "scalar", skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
+    /// The fewest characters; of a list, items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<usize>,
+    /// The most characters; of a list, items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+    /// A regular expression that the whole value matches; of a list, each item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// The values of a choice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// The schemes a URL may have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemes: Vec<String>,
+    /// The type of a list's items; none means text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Kind>,
+    /// Names it had in earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renamed_from: Vec<String>,
+    /// Environment variables that give it too, whatever the product's prefix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
+    /// Why it will go away, and what to do instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
 }
 
-/// Takes text, a whole number or a truth value as text.
+impl Setting {
+    /// Says whether a value must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.secret || self.generate || self.kind == Kind::Password
+    }
+}
+
+/// Takes text, a whole number, a truth value or a list of texts as text.
 fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     struct Scalar;
 
-    impl Visitor<'_> for Scalar {
+    impl<'de> Visitor<'de> for Scalar {
         type Value = String;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,42 +98,108 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
         fn visit_bool<E: de::Error>(self, truth: bool) -> Result<String, E> {
             Ok(truth.to_string())
         }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<String, A::Error> {
+            let mut all: Vec<String> = Vec::new();
+            while let Some(item) = items.next_element()? {
+                all.push(item);
+            }
+            Ok(all.join(","))
+        }
     }
 
     deserializer.deserialize_any(Scalar).map(Some)
 }
 
+/// Another setting that has a value, `NAME`, or a given one, `NAME = VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Condition {
+    /// The other setting.
+    pub setting: String,
+    /// The value it has to have; none means any.
+    pub is: Option<String>,
+}
+
+/// A text that is no [`Condition`].
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("`{0}` is neither `SETTING` nor `SETTING = VALUE`")]
+pub struct NoCondition(String);
+
+impl TryFrom<String> for Condition {
+    type Error = NoCondition;
+
+    fn try_from(text: String) -> Result<Self, NoCondition> {
+        let (setting, is) = match text.split_once('=') {
+            Some((setting, value)) => (setting.trim(), Some(value.trim())),
+            None => (text.trim(), None),
+        };
+        if setting.is_empty() || is == Some("") {
+            return Err(NoCondition(text));
+        }
+        Ok(Self { setting: setting.to_owned(), is: is.map(str::to_owned) })
+    }
+}
+
+impl From<Condition> for String {
+    fn from(condition: Condition) -> Self {
+        match condition.is {
+            Some(value) => format!("{} = {value}", condition.setting),
+            None => condition.setting,
+        }
+    }
+}
+
 /// The type of a setting's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Any text.
+    #[default]
     String,
     /// A decimal integer, 64 bits signed.
     Integer,
     /// `true` or `false`.
     Bool,
+    /// One of the setting's choices.
+    Choice,
     /// A TCP port, 1 to 65535.
     Port,
     /// A host name or an address.
     Host,
+    /// An address or a network such as `10.0.0.0/8`.
+    Network,
     /// An absolute URL.
     Url,
+    /// A time such as `90s` or `12h`; its value is the seconds.
+    Duration,
+    /// An amount such as `512M`; its value is the bytes.
+    Size,
     /// Any text that is not empty; always secret.
     Password,
+    /// Certificates in PEM, the server's own first.
+    Certificate,
+    /// Several values, separated by commas.
+    List,
 }
 
 impl Kind {
-    /// Returns what to tell a customer who gave something else.
-    pub fn expected(self) -> &'static str {
+    /// Returns its name in the manifest.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::String => "text",
-            Self::Integer => "a whole number such as 42",
-            Self::Bool => "`true` or `false`",
-            Self::Port => "a port number from 1 to 65535",
-            Self::Host => "a host name or an address such as `mail.example.com`",
-            Self::Url => "a URL such as `smtp://user:password@host:25`",
-            Self::Password => "a password that is not empty",
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Bool => "bool",
+            Self::Choice => "choice",
+            Self::Port => "port",
+            Self::Host => "host",
+            Self::Network => "network",
+            Self::Url => "url",
+            Self::Duration => "duration",
+            Self::Size => "size",
+            Self::Password => "password",
+            Self::Certificate => "certificate",
+            Self::List => "list",
         }
     }
 }
@@ -99,60 +209,109 @@ pub fn environment_name(prefix: &str, setting: &str) -> String {
     format!("{prefix}{}", setting.to_uppercase().replace('-', "_"))
 }
 
+/// The setting for the number of log files of a service.
+pub const LOG_FILES: &str = "log-files";
+/// The setting for what a line of the container's log looks like.
+pub const LOG_FORMAT: &str = "log-format";
+/// The setting for the MiB of a log file.
+pub const LOG_SIZE: &str = "log-size";
+/// The setting for the time zone, which every service gets as `TZ`.
+pub const TIME_ZONE: &str = "time-zone";
+/// The setting for the proxy that services are to use.
+pub const OUTGOING_PROXY: &str = "outgoing-proxy";
+/// The setting for what is reached without that proxy.
+pub const OUTGOING_PROXY_EXCEPTIONS: &str = "outgoing-proxy-exceptions";
+
 /// The settings every product has, added by the build unless the manifest describes them itself.
 pub fn built_in() -> Vec<(&'static str, Setting)> {
-    let setting = |kind, description: &str, secret, generate, default: Option<&str>| Setting {
-        kind,
-        description: description.to_owned(),
-        secret,
-        generate,
-        default: default.map(str::to_owned),
-        required: false,
-    };
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let setting =
+        |kind, description: &str| Setting { kind, description: description.to_owned(), ..Setting::default() };
     vec![
         (
-            "log-files",
-            setting(
-                Kind::Integer,
-                "How many log files each service keeps in the volume, the current one included; 0 for none.",
-                false,
-                false,
-                Some("5"),
-            ),
+            "base-url",
+            Setting {
+                schemes: texts(&["http", "https"]),
+                ..setting(Kind::Url, "The address under which browsers reach this product.")
+            },
         ),
         (
-            "log-format",
-            setting(
-                Kind::String,
-                "What a line of the container's log looks like: text or json.",
-                false,
-                false,
-                Some("text"),
-            ),
+            LOG_FILES,
+            Setting {
+                default: Some("5".to_owned()),
+                min: Some("0".to_owned()),
+                max: Some("1000".to_owned()),
+                ..setting(
+                    Kind::Integer,
+                    "How many log files each service keeps in the volume, the current one included; 0 for none.",
+                )
+            },
         ),
         (
-            "log-size",
-            setting(
-                Kind::Integer,
-                "MiB of a service's log file before the next is begun.",
-                false,
-                false,
-                Some("10"),
-            ),
+            LOG_FORMAT,
+            Setting {
+                default: Some("text".to_owned()),
+                choices: texts(&["text", "json"]),
+                ..setting(Kind::Choice, "What a line of the container's log looks like: text or json.")
+            },
+        ),
+        (
+            LOG_SIZE,
+            Setting {
+                default: Some("10".to_owned()),
+                min: Some("1".to_owned()),
+                max: Some("1048576".to_owned()),
+                ..setting(Kind::Integer, "MiB of a service's log file before the next is begun.")
+            },
+        ),
+        (
+            OUTGOING_PROXY,
+            Setting {
+                secret: true,
+                schemes: texts(&["http", "https"]),
+                variables: texts(&["HTTPS_PROXY", "HTTP_PROXY"]),
+                ..setting(
+                    Kind::Url,
+                    "Proxy through which this product reaches others, as http://user:password@host:port.",
+                )
+            },
+        ),
+        (
+            OUTGOING_PROXY_EXCEPTIONS,
+            Setting {
+                variables: texts(&["NO_PROXY"]),
+                ..setting(Kind::List, "Hosts and domains that are reached without that proxy.")
+            },
         ),
         (
             "status-agent",
-            setting(
-                Kind::String,
-                "First word of the User-Agent that may see the details of /status.",
-                false,
-                false,
-                Some("monitor"),
-            ),
+            Setting {
+                default: Some("monitor".to_owned()),
+                ..setting(Kind::String, "First word of the User-Agent that may see the details of /status.")
+            },
         ),
         (
             "status-token",
-            setting(Kind::Password, "Token that opens the details of /status.", true, true, None),
+            Setting {
+                secret: true,
+                generate: true,
+                ..setting(Kind::Password, "Token that opens the details of /status.")
+            },
+        ),
+        (
+            TIME_ZONE,
+            Setting {
+                pattern: Some("[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*".to_owned()),
+                variables: texts(&["TZ"]),
+                ..setting(Kind::String, "Time zone of every service, such as Europe/Berlin.")
+            },
+        ),
+        (
+            "trusted-proxies",
+            Setting {
+                items: Some(Kind::Network),
+                ..setting(Kind::List, "Proxies before this product whose word on a client's address counts.")
+            },
         ),
     ]
 }

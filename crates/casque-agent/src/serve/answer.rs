@@ -1,28 +1,50 @@
 //! What is answered to a request: a pure function of the request, the view and the configuration.
 
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use casque_format::control::Overall;
 use casque_format::run::AgentConfig;
-use casque_format::status::{self, Details, Status};
+use casque_format::status::{self, Details, Status, Volume};
 use hyper::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
-    HeaderName, RETRY_AFTER, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+    HeaderName, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
+use super::metrics::metrics;
 use super::page::page;
 use super::watch::View;
+use crate::words::status::overall;
+use crate::{certificates, volume};
 
 const RETRY_SECONDS: &str = "5";
 const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// Answers the request `head`.
-pub fn answer(head: &Parts, config: &AgentConfig, view: &View, now: Instant) -> Response<String> {
-    if head.uri.path() != config.status_path {
+/// A request, and what was found out for it.
+pub struct Asked<'a> {
+    /// Its line and headers.
+    pub head: &'a Parts,
+    /// The other end of its connection; none is a unix socket, on which the front says who asked.
+    pub peer: Option<IpAddr>,
+    /// The room for data, where that was asked.
+    pub volume: Option<Volume>,
+    /// When it came.
+    pub now: Instant,
+    /// The same in seconds since 1970.
+    pub time: i64,
+}
+
+/// Answers a request.
+pub fn answer(asked: &Asked, config: &AgentConfig, view: &View) -> Response<String> {
+    let head = asked.head;
+    let (path, probes) = (head.uri.path(), &config.probes);
+    if path != config.status_path && !probes.paths().any(|probe| probe == path) {
         return elsewhere(head, config, view);
     }
     if !matches!(head.method, Method::GET | Method::HEAD) {
@@ -30,14 +52,49 @@ pub fn answer(head: &Parts, config: &AgentConfig, view: &View, now: Instant) -> 
         return respond(StatusCode::METHOD_NOT_ALLOWED, JSON, body, &[(ALLOW, "GET, HEAD")]);
     }
     let state = view.state();
-    let details = may_see_details(&head.headers, config).then(|| details(config, view, now));
+    if path == probes.live {
+        // Whatever takes its time, a restart by an orchestrator would make it begin anew.
+        return respond(StatusCode::OK, TEXT, "alive\n".to_owned(), &[]);
+    }
+    if path == probes.ready {
+        return by_state(state, TEXT, format!("{}\n", overall(state)));
+    }
+    if path == probes.metrics {
+        return match is_local(asked) || may_see_details(&head.headers, config) {
+            true => respond(StatusCode::OK, METRICS, metrics(state, &details(asked, config, view)), &[]),
+            false => {
+                let body = "metrics need the status token, or an address of this container\n".to_owned();
+                respond(StatusCode::UNAUTHORIZED, TEXT, body, &[(WWW_AUTHENTICATE, "Bearer")])
+            }
+        };
+    }
+    let details = may_see_details(&head.headers, config).then(|| details(asked, config, view));
     let status = Status { version: status::VERSION, state, details };
     let body =
         serde_json::to_string(&status).expect("a status has no maps with keys that are not text") + "\n";
+    by_state(state, JSON, body)
+}
+
+/// Says whether the answer to this path tells of the volume.
+pub fn wants_volume(path: &str, config: &AgentConfig) -> bool {
+    path == config.status_path || path == config.probes.metrics
+}
+
+fn by_state(state: Overall, content_type: &str, body: String) -> Response<String> {
     match state {
-        Overall::Ready => respond(StatusCode::OK, JSON, body, &[]),
-        _ => respond(StatusCode::SERVICE_UNAVAILABLE, JSON, body, &[(RETRY_AFTER, RETRY_SECONDS)]),
+        Overall::Ready => respond(StatusCode::OK, content_type, body, &[]),
+        _ => respond(StatusCode::SERVICE_UNAVAILABLE, content_type, body, &[(RETRY_AFTER, RETRY_SECONDS)]),
     }
+}
+
+/// Says whether somebody inside of the container asks. What a proxy passes on comes from elsewhere, even where that
+/// proxy is at the same address.
+fn is_local(asked: &Asked) -> bool {
+    let headers = &asked.head.headers;
+    let passed_on = ["x-forwarded-for", "forwarded", "via"].iter().any(|name| headers.contains_key(*name));
+    let said = || headers.get(status::PEER_HEADER)?.to_str().ok()?.parse().ok();
+    let address: Option<IpAddr> = asked.peer.or_else(said);
+    !passed_on && address.is_some_and(|address| address.is_loopback())
 }
 
 /// Answers for the front while it is not there.
@@ -74,14 +131,17 @@ fn respond(
     response.body(body).expect("every header here is a valid constant")
 }
 
-fn details(config: &AgentConfig, view: &View, now: Instant) -> Details {
+fn details(asked: &Asked, config: &AgentConfig, view: &View) -> Details {
     let mut warnings = config.warnings.clone();
+    warnings.extend(config.certificates.iter().filter_map(|one| certificates::warning(one, asked.time)));
+    warnings.extend(asked.volume.and_then(volume::warning));
     if !view.connected {
         warnings.push("PID 1 does not answer: what is shown here is the last that was known".to_owned());
     }
     let (uptime_ms, services) = view.snapshot.as_ref().map_or((0, Vec::new()), |(snapshot, received)| {
         // PID 1 reports changes only; time goes on between them.
-        let since = u64::try_from(now.saturating_duration_since(*received).as_millis()).unwrap_or(u64::MAX);
+        let since = asked.now.saturating_duration_since(*received).as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
         let mut services = snapshot.services.clone();
         for service in &mut services {
             service.since_ms = service.since_ms.saturating_add(since);
@@ -91,9 +151,13 @@ fn details(config: &AgentConfig, view: &View, now: Instant) -> Details {
     Details {
         product: config.product.name.clone(),
         product_version: config.product.version.clone(),
+        instance: config.instance.clone(),
+        configuration: config.configuration.clone(),
         uptime_ms,
         services,
         warnings,
+        volume: asked.volume,
+        certificates: config.certificates.clone(),
     }
 }
 

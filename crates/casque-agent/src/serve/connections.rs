@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use casque_format::run::AgentConfig;
+use casque_format::status::Volume;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,13 +18,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 
-use super::answer::answer;
+use super::Served;
+use super::answer::{Asked, answer, wants_volume};
 use super::watch::View;
+use crate::root::Root;
+use crate::volume::volume;
 
 /// Open connections per listening socket; more wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 128;
 const LONGEST_HEADER: Duration = Duration::from_secs(5);
 const LONGEST_CONNECTION: Duration = Duration::from_secs(20);
+/// What a dead network file system costs at most.
+const LONGEST_QUESTION: Duration = Duration::from_millis(500);
 const WAIT_AFTER_ERROR: Duration = Duration::from_millis(100);
 /// What is read of a request's body, so that its sender gets to see the answer.
 const MOST_BODY: usize = 1 << 20;
@@ -31,7 +37,7 @@ const MOST_BODY: usize = 1 << 20;
 /// Serves a socket that the front serves too, only while the front does not.
 pub async fn accept_while_needed(
     listener: std::net::TcpListener,
-    config: Rc<AgentConfig>,
+    served: Rc<Served>,
     mut state: watch::Receiver<View>,
 ) {
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
@@ -50,34 +56,35 @@ pub async fn accept_while_needed(
         tokio::select! {
             biased;
             _ = front.wait_for(View::front_ready) => {}
-            () = accept(async || socket.accept().await.map(|(stream, _)| stream), &permits, &config, &state) => {}
+            () = accept(async || socket.accept().await.map(|(stream, peer)| (stream, Some(peer.ip()))), &permits, &served, &state) => {}
         }
     }
 }
 
 /// Serves the socket to which the front sends the status path.
-pub async fn accept_always(listener: UnixListener, config: Rc<AgentConfig>, state: watch::Receiver<View>) {
+pub async fn accept_always(listener: UnixListener, served: Rc<Served>, state: watch::Receiver<View>) {
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    accept(async || listener.accept().await.map(|(stream, _)| stream), &permits, &config, &state).await;
+    accept(async || listener.accept().await.map(|(stream, _)| (stream, None)), &permits, &served, &state)
+        .await;
 }
 
 async fn accept<S: AsyncRead + AsyncWrite + Unpin + 'static>(
-    next: impl AsyncFn() -> io::Result<S>,
+    next: impl AsyncFn() -> io::Result<(S, Option<IpAddr>)>,
     permits: &Arc<Semaphore>,
-    config: &Rc<AgentConfig>,
+    served: &Rc<Served>,
     state: &watch::Receiver<View>,
 ) {
     loop {
         let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
-        let Ok(stream) = next().await else {
+        let Ok((stream, peer)) = next().await else {
             // Such as no descriptors left: the connection stays in the queue, and at once would spin.
             tokio::time::sleep(WAIT_AFTER_ERROR).await;
             continue;
         };
-        let (config, state) = (Rc::clone(config), state.clone());
+        let (served, state) = (Rc::clone(served), state.clone());
         tokio::task::spawn_local(async move {
             // A peer that hangs up or is too slow concerns nobody but itself.
-            let _ = tokio::time::timeout(LONGEST_CONNECTION, connection(stream, config, state)).await;
+            let _ = tokio::time::timeout(LONGEST_CONNECTION, connection(stream, peer, served, state)).await;
             drop(permit);
         });
     }
@@ -86,14 +93,20 @@ async fn accept<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 /// Answers one request. Connections are not kept: those on the exposed ports are to be the front's soon.
 async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    config: Rc<AgentConfig>,
+    peer: Option<IpAddr>,
+    served: Rc<Served>,
     state: watch::Receiver<View>,
 ) -> hyper::Result<()> {
     let service = service_fn(|request: Request<Incoming>| async {
         let (head, body) = request.into_parts();
         drain(body).await;
+        let volume = match wants_volume(head.uri.path(), &served.config) {
+            true => room(served.root.clone()).await,
+            false => None,
+        };
         let view = state.borrow().clone();
-        Ok::<Response<String>, Infallible>(answer(&head, &config, &view, Instant::now()))
+        let asked = Asked { head: &head, peer, volume, now: Instant::now(), time: (served.clock)() };
+        Ok::<Response<String>, Infallible>(answer(&asked, &served.config, &view))
     });
     http1::Builder::new()
         .keep_alive(false)
@@ -102,6 +115,12 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         .max_buf_size(16 << 10)
         .serve_connection(TokioIo::new(stream), service)
         .await
+}
+
+/// Asks for the room that is left; a file system that does not answer does not hold up the rest.
+async fn room(root: Root) -> Option<Volume> {
+    let asked = tokio::task::spawn_blocking(move || volume(&root));
+    tokio::time::timeout(LONGEST_QUESTION, asked).await.ok()?.ok()?
 }
 
 async fn drain(mut body: Incoming) {

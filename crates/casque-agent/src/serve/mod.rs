@@ -2,6 +2,7 @@
 
 mod answer;
 mod connections;
+mod metrics;
 mod page;
 mod watch;
 
@@ -21,8 +22,18 @@ use crate::error::Error;
 use crate::root::Root;
 use crate::sys;
 
+/// What is served: where it is, and who may see what of it.
+struct Served {
+    config: AgentConfig,
+    root: Root,
+    clock: Clock,
+}
+
+/// Returns the time in seconds since 1970.
+pub type Clock = fn() -> i64;
+
 /// Serves until TERM or INT.
-pub fn serve(root: &Root, environment: &Environment) -> Result<(), Error> {
+pub fn serve(root: &Root, environment: &Environment, clock: Clock) -> Result<(), Error> {
     let count = environment.number("LISTEN_FDS").unwrap_or(0);
     let inherited = sys::inherited_listeners(count)
         .map_err(|source| Error::Serve { place: "the inherited sockets".to_owned(), source })?;
@@ -36,7 +47,7 @@ pub fn serve(root: &Root, environment: &Environment) -> Result<(), Error> {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let state = watch::follow(root.join(paths::CONTROL_SOCKET));
-        let config = Rc::new(config);
+        let config = Rc::new(Served { config, root: root.clone(), clock });
         for listener in inherited {
             tokio::task::spawn_local(connections::accept_while_needed(
                 listener,

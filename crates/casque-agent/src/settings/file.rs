@@ -14,7 +14,9 @@ use crate::root::Root;
 pub enum FileValue {
     /// Text, or a whole number or truth value as text.
     Scalar(Text),
-    /// Something no setting can take, such as a list; its TOML type.
+    /// Several of them.
+    List(Vec<Text>),
+    /// Something no setting can take, such as a table; its TOML type.
     Other(&'static str),
 }
 
@@ -28,7 +30,8 @@ pub fn read(root: &Root) -> Result<BTreeMap<String, FileValue>, Problem> {
     parse(&text)
 }
 
-fn parse(text: &str) -> Result<BTreeMap<String, FileValue>, Problem> {
+/// Reads the text of such a file.
+pub fn parse(text: &str) -> Result<BTreeMap<String, FileValue>, Problem> {
     // The parser's `Display` quotes the line, which may hold a secret: take its bare message.
     let table: toml::Table = toml::from_str(text).map_err(|error| Problem::Syntax {
         path: paths::SETTINGS_FILE.to_owned(),
@@ -47,7 +50,15 @@ fn scalar(value: Value) -> FileValue {
         Value::Boolean(truth) => FileValue::Scalar(Text::new(truth.to_string())),
         Value::Float(_) => FileValue::Other("a number with a fraction"),
         Value::Datetime(_) => FileValue::Other("a date without quotes"),
-        Value::Array(_) => FileValue::Other("a list"),
+        Value::Array(items) => {
+            let items = items.into_iter().map(|item| match scalar(item) {
+                FileValue::Scalar(text) => Some(text),
+                FileValue::List(_) | FileValue::Other(_) => None,
+            });
+            items
+                .collect::<Option<_>>()
+                .map_or(FileValue::Other("a list of lists or tables"), FileValue::List)
+        }
         Value::Table(_) => FileValue::Other("a table"),
     }
 }
@@ -68,12 +79,22 @@ mod tests {
 
     #[test]
     fn scalars_become_text_and_the_rest_is_named() {
-        let values = parse("a = 'x'\nb = 1_000\nc = true\nd = [1]\ne = 1.5\n[f]\n").unwrap();
+        let values = parse("a = 'x'\nb = 1_000\nc = true\nd = [1, 'y']\ne = 1.5\nf = [[1]]\n[g]\n").unwrap();
         let shown = |key: &str| match &values[key] {
             FileValue::Scalar(text) => text.as_str().to_owned(),
+            FileValue::List(items) => items.iter().map(Text::as_str).collect::<Vec<_>>().join("+"),
             FileValue::Other(kind) => format!("<{kind}>"),
         };
-        let all: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(shown).into();
-        assert_eq!(all, ["x", "1000", "true", "<a list>", "<a number with a fraction>", "<a table>"]);
+        let all: Vec<_> = ["a", "b", "c", "d", "e", "f", "g"].map(shown).into();
+        let expected = [
+            "x",
+            "1000",
+            "true",
+            "1+y",
+            "<a number with a fraction>",
+            "<a list of lists or tables>",
+            "<a table>",
+        ];
+        assert_eq!(all, expected);
     }
 }

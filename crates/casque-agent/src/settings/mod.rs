@@ -4,10 +4,9 @@ pub mod file;
 pub mod problem;
 pub mod resolve;
 pub mod secrets;
-pub mod value;
 
 pub use problem::Problem;
-pub use resolve::{Origin, Resolved, Settings, Value, resolve};
+pub use resolve::{Origin, Resolved, Settings, Sources, Value, shown, warnings};
 
 use std::fmt;
 

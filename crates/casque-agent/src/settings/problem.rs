@@ -17,7 +17,7 @@ pub enum Problem {
         /// As shown: in backticks, or that it is a secret.
         given: String,
         /// What the type wants.
-        expected: &'static str,
+        expected: String,
         /// Where the value was given.
         origin: Origin,
     },
@@ -27,7 +27,7 @@ pub enum Problem {
         /// Which.
         setting: String,
         /// What the type wants.
-        expected: &'static str,
+        expected: String,
         /// Where the value was given.
         origin: Origin,
     },
@@ -40,26 +40,42 @@ pub enum Problem {
         variable: String,
     },
     /// The file named by the environment cannot be read; the source names it.
-    #[error("setting `{setting}`: the file named by `{variable}_FILE` cannot be read: {source}")]
+    #[error("setting `{setting}`: the file named by `{variable}` cannot be read: {source}")]
     ValueFile {
         /// Which.
         setting: String,
-        /// Its environment variable.
+        /// The environment variable.
         variable: String,
         /// Why, with the path.
         source: io::Error,
     },
     /// A setting without which nothing starts.
     #[error(
-        "setting `{setting}`: not given, expected {expected} (from environment variable `{variable}`, `{variable}_FILE` or the settings file)"
+        "setting `{setting}`: not given, expected {expected}{since} (from environment variable `{variable}`, `{variable}_FILE` or the settings file)"
     )]
     Missing {
         /// Which.
         setting: String,
         /// What the type wants.
-        expected: &'static str,
+        expected: String,
+        /// What other setting makes it necessary, if any.
+        since: String,
         /// Its environment variable.
         variable: String,
+    },
+    /// Given under its name and an old one.
+    #[error(
+        "setting `{setting}`: both `{first}` and its old name `{second}` are given in {place}, expected `{first}` alone"
+    )]
+    BothNames {
+        /// Which.
+        setting: String,
+        /// The newer name.
+        first: String,
+        /// The older one.
+        second: String,
+        /// Where both are.
+        place: String,
     },
     /// The stored secret of a setting cannot be used.
     #[error("setting `{setting}`: its generated secret cannot be read: {source}")]

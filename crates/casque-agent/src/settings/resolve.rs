@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 
+use casque_format::image::ImagePlan;
 use casque_format::paths;
-use casque_format::settings::{Kind, Setting, environment_name};
+use casque_format::settings::{Condition, Kind, Setting, environment_name};
+use casque_settings::{check, expected};
 
 use super::file::{self, FileValue};
 use super::secrets::{self, Stored};
-use super::value::check;
 use super::{Problem, Text, closest};
 use crate::env::Environment;
 use crate::root::Root;
@@ -26,6 +27,8 @@ pub struct Resolved {
     pub value: Value,
     /// Where that comes from.
     pub origin: Origin,
+    /// What the operator should change before a later version stops to understand it.
+    pub warnings: Vec<String>,
 }
 
 /// What a setting is.
@@ -52,8 +55,12 @@ pub enum Origin {
     SettingsFile,
     /// Made at random once for this instance.
     Generated,
+    /// The same, by a version in which the setting had this name.
+    GeneratedAs(String),
     /// The product.
     Default,
+    /// The command that is being carried out.
+    Command,
     /// Nowhere.
     Unset,
 }
@@ -65,7 +72,9 @@ impl fmt::Display for Origin {
             Self::ValueFile(variable) => write!(formatter, "file named by `{variable}`"),
             Self::SettingsFile => write!(formatter, "`{}`", paths::SETTINGS_FILE),
             Self::Generated => formatter.write_str("generated"),
+            Self::GeneratedAs(old) => write!(formatter, "generated as `{old}`"),
             Self::Default => formatter.write_str("default"),
+            Self::Command => formatter.write_str("this command"),
             Self::Unset => formatter.write_str("not given"),
         }
     }
@@ -92,134 +101,292 @@ impl Resolved {
 
     /// Says whether the value must not be shown.
     pub fn is_secret(&self) -> bool {
-        is_secret(&self.setting)
+        self.setting.is_secret()
     }
 }
 
-/// Finds and checks every setting, or returns everything that is wrong, by name.
-pub fn resolve(
-    settings: &BTreeMap<String, Setting>,
-    prefix: &str,
-    environment: &Environment,
-    root: &Root,
-) -> Result<Settings, Vec<Problem>> {
-    let mut file = file::read(root).map_err(|problem| vec![problem])?;
-    let mut problems = Vec::new();
-    let mut resolved = Settings::new();
-    for (name, setting) in settings {
-        let sources = Sources { name, setting, variable: environment_name(prefix, name), environment, root };
-        match sources.resolve(file.remove(name)) {
-            Ok((value, origin)) => {
-                resolved.insert(name.clone(), Resolved { setting: setting.clone(), value, origin });
+/// Returns what the operator should change, by name of the setting.
+pub fn warnings(settings: &Settings) -> Vec<String> {
+    settings.values().flat_map(|resolved| resolved.warnings.clone()).collect()
+}
+
+/// Where the values of a product's settings are looked for.
+pub struct Sources<'a> {
+    /// What the manifest says of them.
+    pub settings: &'a BTreeMap<String, Setting>,
+    /// Put before each environment name.
+    pub prefix: &'a str,
+    /// The container's variables.
+    pub environment: &'a Environment,
+    /// Where files are.
+    pub root: &'a Root,
+}
+
+impl<'a> Sources<'a> {
+    /// Returns the sources of the settings of `plan`.
+    pub fn of(plan: &'a ImagePlan, environment: &'a Environment, root: &'a Root) -> Self {
+        Self { settings: &plan.settings, prefix: &plan.env_prefix, environment, root }
+    }
+
+    /// Finds and checks every setting, or returns everything that is wrong, by name.
+    pub fn resolve(&self) -> Result<Settings, Vec<Problem>> {
+        self.resolve_with(file::read(self.root).map_err(|problem| vec![problem])?)
+    }
+
+    /// Does the same with `file` in the place of what the settings file holds.
+    pub fn resolve_with(&self, mut file: BTreeMap<String, FileValue>) -> Result<Settings, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut resolved = Settings::new();
+        for (name, setting) in self.settings {
+            match (One { name, setting, sources: self }).resolve(&mut file) {
+                Ok(found) => drop(resolved.insert(name.clone(), found)),
+                Err(problem) => problems.push(problem),
             }
-            Err(problem) => problems.push(problem),
+        }
+        let missing = resolved.iter().filter_map(|(name, one)| self.missing(name, one, &resolved));
+        problems.extend(missing.collect::<Vec<_>>());
+        problems.extend(file.into_keys().map(|key| Problem::Unknown {
+            closest: closest(&key, self.settings.keys().map(String::as_str)).map(str::to_owned),
+            key,
+            origin: Origin::SettingsFile,
+        }));
+        if problems.is_empty() { Ok(resolved) } else { Err(problems) }
+    }
+
+    /// Returns every place that has something for each setting; the first of them counts.
+    pub fn origins(&self) -> Result<BTreeMap<String, Vec<Origin>>, Problem> {
+        let file = file::read(self.root)?;
+        let all = self.settings.iter().map(|(name, setting)| {
+            let one = One { name, setting, sources: self };
+            let mut origins: Vec<Origin> =
+                one.variables().filter_map(|(variable, _)| self.given(&variable)).collect();
+            if one.names().any(|name| file.contains_key(name)) {
+                origins.push(Origin::SettingsFile);
+            }
+            if setting.generate {
+                origins.push(Origin::Generated);
+            }
+            if setting.default.is_some() {
+                origins.push(Origin::Default);
+            }
+            (name.clone(), origins)
+        });
+        Ok(all.collect())
+    }
+
+    /// Returns how `variable` gives a value, if it does.
+    fn given(&self, variable: &str) -> Option<Origin> {
+        let file = format!("{variable}_FILE");
+        match (self.environment.get(variable), self.environment.get(&file)) {
+            (Some(_), _) => Some(Origin::Environment(variable.to_owned())),
+            (None, Some(_)) => Some(Origin::ValueFile(file)),
+            (None, None) => None,
         }
     }
-    problems.extend(file.into_keys().map(|key| Problem::Unknown {
-        closest: closest(&key, settings.keys().map(String::as_str)).map(str::to_owned),
-        key,
-        origin: Origin::SettingsFile,
-    }));
-    if problems.is_empty() { Ok(resolved) } else { Err(problems) }
+
+    fn missing(&self, name: &str, one: &Resolved, all: &Settings) -> Option<Problem> {
+        if one.value != Value::Unset {
+            return None;
+        }
+        let since = match &one.setting.required_when {
+            Some(condition) if holds(condition, all) => match &condition.is {
+                Some(value) => format!(", since `{}` is `{value}`", condition.setting),
+                None => format!(", since `{}` is given", condition.setting),
+            },
+            _ if one.setting.required => String::new(),
+            _ => return None,
+        };
+        let variable = environment_name(self.prefix, name);
+        Some(Problem::Missing { setting: name.to_owned(), expected: expected(&one.setting), since, variable })
+    }
 }
 
-/// One setting and where to look for it.
-struct Sources<'a> {
+fn holds(condition: &Condition, all: &Settings) -> bool {
+    let Some(other) = all.get(&condition.setting) else { return false };
+    match &condition.is {
+        None => other.is_on(),
+        Some(value) => check(&other.setting, value).as_deref() == other.text() && other.text().is_some(),
+    }
+}
+
+/// One setting, looked for everywhere.
+struct One<'a> {
     name: &'a str,
     setting: &'a Setting,
-    variable: String,
-    environment: &'a Environment,
-    root: &'a Root,
+    sources: &'a Sources<'a>,
 }
 
-impl Sources<'_> {
-    fn resolve(&self, in_file: Option<FileValue>) -> Result<(Value, Origin), Problem> {
-        let file_variable = format!("{}_FILE", self.variable);
-        match (self.environment.get(&self.variable), self.environment.get(&file_variable)) {
-            (Some(_), Some(_)) => {
-                return Err(Problem::Twice {
-                    setting: self.name.to_owned(),
-                    variable: self.variable.clone(),
-                });
-            }
-            (Some(given), None) => {
-                let origin = Origin::Environment(self.variable.clone());
-                return self.known(self.text(given.as_encoded_bytes(), &origin)?, origin);
-            }
-            (None, Some(path)) => {
-                let content = self.value_file(path)?;
-                let origin = Origin::ValueFile(file_variable);
-                let text = self.text(&content, &origin)?;
-                return self.known(text.strip_suffix('\n').unwrap_or(text), origin);
-            }
-            (None, None) => {}
+impl One<'_> {
+    /// Returns its name and those it had.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name).chain(self.setting.renamed_from.iter().map(String::as_str))
+    }
+
+    /// Returns the variables that give it, and whether each is one of an earlier version.
+    fn variables(&self) -> impl Iterator<Item = (String, bool)> {
+        let own = std::iter::once(environment_name(self.sources.prefix, self.name));
+        let now = own.chain(self.setting.variables.iter().cloned()).map(|variable| (variable, false));
+        let old = self.setting.renamed_from.iter();
+        now.chain(old.map(|old| (environment_name(self.sources.prefix, old), true)))
+    }
+
+    fn resolve(&self, file: &mut BTreeMap<String, FileValue>) -> Result<Resolved, Problem> {
+        let mut warnings = Vec::new();
+        let in_file = self.take(file, &mut warnings)?;
+        let (value, origin) = match self.in_environment(&mut warnings)? {
+            Some(found) => found,
+            None => self.elsewhere(in_file)?,
+        };
+        let given = matches!(origin, Origin::Environment(_) | Origin::ValueFile(_) | Origin::SettingsFile);
+        if let (true, Some(text)) = (given, &self.setting.deprecated) {
+            warnings.push(format!("setting `{}` is deprecated: {text} (from {origin})", self.name));
         }
+        Ok(Resolved { setting: self.setting.clone(), value, origin, warnings })
+    }
+
+    /// Takes its value out of the settings file, under whichever name it is there.
+    fn take(
+        &self,
+        file: &mut BTreeMap<String, FileValue>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<FileValue>, Problem> {
+        let there: Vec<&str> = self.names().filter(|name| file.contains_key(*name)).collect();
+        match there[..] {
+            [] => Ok(None),
+            [only] => {
+                if only != self.name {
+                    let place = Origin::SettingsFile;
+                    warnings.push(format!(
+                        "setting `{}` is called `{only}` in {place}, which is its old name",
+                        self.name
+                    ));
+                }
+                Ok(file.remove(only))
+            }
+            [first, second, ..] => {
+                let (first, second) = (first.to_owned(), second.to_owned());
+                there.iter().for_each(|name| drop(file.remove(*name)));
+                Err(Problem::BothNames {
+                    setting: self.name.to_owned(),
+                    first,
+                    second,
+                    place: Origin::SettingsFile.to_string(),
+                })
+            }
+        }
+    }
+
+    fn in_environment(&self, warnings: &mut Vec<String>) -> Result<Option<(Value, Origin)>, Problem> {
+        let given = self
+            .variables()
+            .filter_map(|(variable, old)| Some((self.sources.given(&variable)?, variable, old)));
+        let given: Vec<(Origin, String, bool)> = given.collect();
+        let Some((origin, variable, old)) = given.first() else { return Ok(None) };
+        if let Some((_, other, _)) = given.iter().skip(1).find(|(_, _, old)| *old) {
+            return Err(Problem::BothNames {
+                setting: self.name.to_owned(),
+                first: variable.clone(),
+                second: other.clone(),
+                place: "the environment".to_owned(),
+            });
+        }
+        if *old {
+            let now = environment_name(self.sources.prefix, self.name);
+            warnings
+                .push(format!("setting `{}`: `{variable}` is its old name, it is `{now}` now", self.name));
+        }
+        let environment = self.sources.environment;
+        let file_variable = format!("{variable}_FILE");
+        let found = match (environment.get(variable), environment.get(&file_variable)) {
+            (Some(_), Some(_)) => {
+                return Err(Problem::Twice { setting: self.name.to_owned(), variable: variable.clone() });
+            }
+            (Some(given), _) => self.known(self.text(given.as_encoded_bytes(), origin)?, origin.clone())?,
+            (None, Some(path)) => {
+                let content = self.value_file(path, &file_variable)?;
+                let text = self.text(&content, origin)?;
+                self.known(text.strip_suffix('\n').unwrap_or(text), origin.clone())?
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(found))
+    }
+
+    fn elsewhere(&self, in_file: Option<FileValue>) -> Result<(Value, Origin), Problem> {
         match in_file {
             Some(FileValue::Scalar(text)) => return self.known(text.as_str(), Origin::SettingsFile),
+            Some(FileValue::List(items)) if self.setting.kind == Kind::List => {
+                if items.iter().any(|item| item.as_str().contains(',')) {
+                    return Err(self.wrong("an item with a comma".to_owned(), Origin::SettingsFile));
+                }
+                let items: Vec<&str> = items.iter().map(Text::as_str).collect();
+                return self.known(&items.join(","), Origin::SettingsFile);
+            }
+            Some(FileValue::List(_)) => return Err(self.wrong("a list".to_owned(), Origin::SettingsFile)),
             Some(FileValue::Other(kind)) => return Err(self.wrong(kind.to_owned(), Origin::SettingsFile)),
             None => {}
         }
         if self.setting.generate {
-            let stored = secrets::read(self.root, self.name)
-                .map_err(|source| Problem::Stored { setting: self.name.to_owned(), source })?;
-            return match stored {
-                Stored::Secret(text) => self.known(text.as_str(), Origin::Generated),
-                Stored::Missing => Ok((Value::NotGenerated, Origin::Generated)),
-                Stored::Hidden => Ok((Value::Hidden, Origin::Generated)),
-            };
+            return self.generated();
         }
-        if let Some(default) = &self.setting.default {
-            return self.known(default, Origin::Default);
+        match &self.setting.default {
+            Some(default) => self.known(default, Origin::Default),
+            None => Ok((Value::Unset, Origin::Unset)),
         }
-        if self.setting.required {
-            return Err(Problem::Missing {
-                setting: self.name.to_owned(),
-                expected: self.setting.kind.expected(),
-                variable: self.variable.clone(),
-            });
-        }
-        Ok((Value::Unset, Origin::Unset))
     }
 
-    fn value_file(&self, path: &OsStr) -> Result<Vec<u8>, Problem> {
-        fs_err::read(self.root.join(&path.to_string_lossy())).map_err(|source| Problem::ValueFile {
+    /// Looks for its secret under its own name and then under those it had.
+    fn generated(&self) -> Result<(Value, Origin), Problem> {
+        for name in self.names() {
+            let stored = secrets::read(self.sources.root, name)
+                .map_err(|source| Problem::Stored { setting: self.name.to_owned(), source })?;
+            let origin = match name == self.name {
+                true => Origin::Generated,
+                false => Origin::GeneratedAs(name.to_owned()),
+            };
+            match stored {
+                Stored::Secret(text) => return self.known(text.as_str(), origin),
+                Stored::Hidden => return Ok((Value::Hidden, origin)),
+                Stored::Missing => {}
+            }
+        }
+        Ok((Value::NotGenerated, Origin::Generated))
+    }
+
+    fn value_file(&self, path: &OsStr, variable: &str) -> Result<Vec<u8>, Problem> {
+        fs_err::read(self.sources.root.join(&path.to_string_lossy())).map_err(|source| Problem::ValueFile {
             setting: self.name.to_owned(),
-            variable: self.variable.clone(),
+            variable: variable.to_owned(),
             source,
         })
     }
 
-    fn text<'a>(&self, bytes: &'a [u8], origin: &Origin) -> Result<&'a str, Problem> {
+    fn text<'b>(&self, bytes: &'b [u8], origin: &Origin) -> Result<&'b str, Problem> {
         std::str::from_utf8(bytes).map_err(|_| Problem::NotText {
             setting: self.name.to_owned(),
-            expected: self.setting.kind.expected(),
+            expected: expected(self.setting),
             origin: origin.clone(),
         })
     }
 
     fn known(&self, text: &str, origin: Origin) -> Result<(Value, Origin), Problem> {
-        match check(self.setting.kind, text) {
+        match check(self.setting, text) {
             Some(value) => Ok((Value::Known(Text::new(value)), origin)),
             None => Err(self.wrong(shown(self.setting, text), origin)),
         }
     }
 
     fn wrong(&self, given: String, origin: Origin) -> Problem {
-        let expected = self.setting.kind.expected();
-        Problem::Wrong { setting: self.name.to_owned(), given, expected, origin }
+        Problem::Wrong { setting: self.name.to_owned(), given, expected: expected(self.setting), origin }
     }
-}
-
-fn is_secret(setting: &Setting) -> bool {
-    setting.secret || setting.generate || setting.kind == Kind::Password
 }
 
 /// Returns a value for a message: one line, not too long, never a secret.
-fn shown(setting: &Setting, text: &str) -> String {
+pub fn shown(setting: &Setting, text: &str) -> String {
     if text.is_empty() {
         return "nothing".to_owned();
     }
-    if is_secret(setting) {
+    if setting.is_secret() {
         return "a secret that is not shown".to_owned();
     }
     let mut start: String = text.chars().take(80).collect();

@@ -2,13 +2,14 @@
 
 use casque_format::control::{Overall, Reply, Request, ServiceState, ServiceStatus, Snapshot};
 use casque_format::image::ImagePlan;
+use casque_format::paths;
+use casque_format::run::AgentConfig;
 use casque_format::status::{self, Details, Status};
 
 use crate::control::ask;
 use crate::error::Error;
-use crate::mounts;
 use crate::root::Root;
-use crate::ui;
+use crate::{mounts, ui, volume};
 
 /// Returns a table.
 pub fn table(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
@@ -19,7 +20,10 @@ pub fn table(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
     let heading = ["SERVICE", "STATE", "FOR", "PID", "RESTARTS", "NOTE"].map(str::to_owned);
     let rows: Vec<_> = [heading].into_iter().chain(snapshot.services.iter().map(row)).collect();
     text.push_str(&ui::table(&rows));
-    if let Some(warning) = mounts::warning(root) {
+    // What the start found is for whom the configuration is; everybody may see the mounts.
+    let known =
+        config(root).map_or_else(|_| mounts::warning(root).into_iter().collect(), |config| config.warnings);
+    for warning in known.into_iter().chain(volume::volume(root).and_then(volume::warning)) {
         text.push_str(&format!("\nwarning: {warning}\n"));
     }
     Ok(text)
@@ -28,19 +32,33 @@ pub fn table(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
 /// Returns the document that `/status` shows with the token.
 pub fn json(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
     let snapshot = snapshot(root)?;
+    let config = config(root)?;
+    let volume = volume::volume(root);
+    let mut warnings = config.warnings;
+    warnings.extend(volume.and_then(volume::warning));
     let status = Status {
         version: status::VERSION,
         state: snapshot.state,
         details: Some(Details {
             product: plan.product.name.clone(),
             product_version: plan.product.version.clone(),
+            instance: config.instance,
+            configuration: config.configuration,
             uptime_ms: snapshot.uptime_ms,
             services: snapshot.services,
-            warnings: mounts::warning(root).into_iter().collect(),
+            warnings,
+            volume,
+            certificates: config.certificates,
         }),
     };
     let text = serde_json::to_string_pretty(&status).map_err(|_| Error::Protocol)?;
     Ok(text + "\n")
+}
+
+/// Reads what the start left for whoever serves the status.
+fn config(root: &Root) -> Result<AgentConfig, Error> {
+    let content = fs_err::read(root.join(paths::AGENT_CONFIG)).map_err(Error::Config)?;
+    serde_json::from_slice(&content).map_err(Error::ConfigSyntax)
 }
 
 pub(super) fn snapshot(root: &Root) -> Result<Snapshot, Error> {
@@ -79,7 +97,7 @@ pub(super) fn notes(service: &ServiceStatus) -> String {
     notes.join("; ")
 }
 
-pub(super) fn overall(state: Overall) -> &'static str {
+pub fn overall(state: Overall) -> &'static str {
     match state {
         Overall::Starting => "starting",
         Overall::Ready => "ready",

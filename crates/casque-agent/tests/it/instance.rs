@@ -1,9 +1,10 @@
 //! A directory that stands for `/`, with an image's plan in it, and the program started on it.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use casque_format::image::ImagePlan;
 use casque_format::paths;
@@ -84,6 +85,16 @@ impl Instance {
     pub fn run(&self, words: &[&str], environment: &[(&str, &str)]) -> Finished {
         let output = self.command(words).envs(environment.iter().copied()).output().unwrap();
         Finished::new(output, &self.0.path().display().to_string())
+    }
+
+    /// Runs the program with something on its stdin.
+    pub fn run_with(&self, words: &[&str], environment: &[(&str, &str)], input: &str) -> Finished {
+        let mut command = self.command(words);
+        command.envs(environment.iter().copied()).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that refuses before it reads has hung up.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Finished::new(child.wait_with_output().unwrap(), &self.0.path().display().to_string())
     }
 
     /// Runs the program as another user; only root can.

@@ -4,4 +4,5 @@
 mod instance;
 mod prepare;
 mod serve;
+mod settings;
 mod words;

@@ -243,3 +243,17 @@ fn term_ends_it_and_wrong_descriptors_are_named() {
         (1, "error: cannot serve on `the inherited sockets`: Bad file descriptor (os error 9)\n")
     );
 }
+
+#[test]
+fn metrics_and_probes_are_answered_on_both_sockets() {
+    let served = Served::start();
+    let token = "\r\nAuthorization: Bearer T0ken";
+    for answer in [served.tcp("GET /metrics HTTP/1.1"), served.unix(&format!("GET /metrics HTTP/1.1{token}"))]
+    {
+        assert_eq!(answer.code, 200);
+        assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
+        assert!(answer.body.contains("\ncasque_volume_free_bytes "), "{}", answer.body);
+    }
+    assert_eq!(served.unix("GET /metrics HTTP/1.1").code, 401);
+    assert_eq!((served.tcp("GET /livez HTTP/1.1").code, served.tcp("GET /readyz HTTP/1.1").code), (200, 503));
+}

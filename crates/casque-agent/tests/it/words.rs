@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
 
 use casque_format::control::{Event, Overall, Reply, Request, ServiceState, ServiceStatus, Snapshot};
+use casque_format::paths;
 use serde_json::json;
 
 use crate::instance::{Finished, Instance};
@@ -67,10 +68,24 @@ fn status_is_a_table_or_a_document() {
          mongodb  backoff  1 min 1 s  -    1         killed by SIGKILL\n\
          web      ready    1 min 1 s  17   1\n"
     );
-    let (finished, _) = ask(&["status", "--json"], snapshot());
+    let instance = Instance::new();
+    instance.run(&["prepare"], &[]).quiet();
+    let asked = answer(instance.control_socket(), snapshot());
+    let finished = instance.run(&["status", "--json"], &[]);
+    asked.join().unwrap();
     let document: serde_json::Value = serde_json::from_str(&finished.quiet()).unwrap();
     assert_eq!(document["state"], "degraded");
     assert_eq!(document["details"]["services"][0]["last_exit"], "killed by SIGKILL");
+    assert_eq!(document["details"]["instance"], instance.json(paths::STAMP)["instance"]);
+    let configuration = |instance: &Instance| instance.json(paths::AGENT_CONFIG)["configuration"].clone();
+    assert_eq!(document["details"]["configuration"], configuration(&instance));
+    // The same settings are the same configuration, and another value is another.
+    let told = |variables: &[(&str, &str)]| {
+        instance.run(&["prepare"], variables).quiet();
+        configuration(&instance)
+    };
+    assert_eq!(document["details"]["configuration"], told(&[]));
+    assert_ne!(document["details"]["configuration"], told(&[("PORT", "81")]));
 }
 
 #[test]
@@ -165,7 +180,8 @@ fn settings_show_where_each_value_comes_from_and_no_secret() {
         document[2],
         json!({
             "name": "port", "value": "81", "secret": false, "origin": "environment variable `PORT`",
-            "variable": "PORT", "description": "Where it listens.",
+            "variable": "PORT", "description": "Where it listens.", "type": "port",
+            "expected": "a port number from 1 to 65535",
         })
     );
     assert_eq!(document[3].get("value"), None);

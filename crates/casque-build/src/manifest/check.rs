@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use casque_format::settings::{Kind, environment_name};
+use casque_format::settings::environment_name;
 use toml::Spanned;
 
 use super::raw::{LayerStep, ServiceRule, nearest};
@@ -54,6 +54,21 @@ impl Checker<'_> {
     pub(super) fn table(&self, name: &str) -> Place {
         let offset = self.text.find(&format!("[{name}]")).or_else(|| self.text.find(&format!("[{name}.")));
         Place::of(&self.manifest.path, self.text, offset.unwrap_or(0))
+    }
+
+    /// Returns the place of a key of a table, or of its header, and its whole name.
+    fn key(&self, table: &str, key: &str) -> (Place, String) {
+        let header = format!("[{table}]");
+        let begin = self.text.find(&header).unwrap_or(0);
+        let body = &self.text[begin..];
+        let end = body[1..].find("\n[").map_or(body.len(), |end| end + 1);
+        let line = body[..end].match_indices('\n').map(|(offset, _)| offset + 1);
+        let line = line.into_iter().find(|offset| {
+            let rest = body[*offset..end].trim_start().strip_prefix(key);
+            rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+        });
+        let offset = begin + line.unwrap_or(0);
+        (Place::of(&self.manifest.path, self.text, offset), format!("{table}.{key}"))
     }
 
     pub(super) fn value<T>(
@@ -238,17 +253,24 @@ impl Checker<'_> {
                 let expected = "lower case letters, digits and `-`, a letter first";
                 return self.value(place(), format!("settings.{name}"), name, expected);
             }
-            let variable = environment_name(&self.manifest.content.image.env_prefix, name);
-            if RESERVED.contains(&variable.as_str()) || variable.ends_with("_SERVICE_HOST") {
+            let prefix = &self.manifest.content.image.env_prefix;
+            let reserved =
+                |variable: &str| RESERVED.contains(&variable) || variable.ends_with("_SERVICE_HOST");
+            let variable = environment_name(prefix, name);
+            if reserved(&variable) {
                 let expected = "a name that hides nothing: set `[image] env-prefix`";
                 return self.value(place(), format!("settings.{name}"), &variable, expected);
             }
-            if setting.generate && !matches!(setting.kind, Kind::Password | Kind::String) {
-                let expected = "`generate` only with the types `password` and `string`";
-                return self.value(place(), format!("settings.{name}.generate"), "true", expected);
+            let old = setting.renamed_from.iter().map(|old| environment_name(prefix, old));
+            if let Some(variable) = old.chain(setting.variables.clone()).find(|name| reserved(name)) {
+                let expected = "a name that hides nothing";
+                return self.value(place(), format!("settings.{name}"), &variable, expected);
             }
         }
-        Ok(())
+        casque_settings::judge(&self.manifest.settings()).or_else(|found| {
+            let (place, key) = self.key(&format!("settings.{}", found.setting), found.key);
+            self.value(place, key, &found.value, &found.expected)
+        })
     }
 
     fn layer(&self, layer: &LayerStep) -> Result<(), ManifestError> {
@@ -451,6 +473,9 @@ impl Checker<'_> {
                 &format!("one front, and `{first}` is it"),
             );
         }
+        if let [name] = fronts[..] {
+            self.front_paths(name)?;
+        }
         if let [front] = fronts[..]
             && self.manifest.content.image.expose.is_empty()
         {
@@ -461,6 +486,36 @@ impl Checker<'_> {
                 front,
                 "`[image] expose` to name its ports",
             );
+        }
+        Ok(())
+    }
+
+    /// Checks that the agent's paths are plain ones, each of them another: they go into nginx's configuration.
+    fn front_paths(&self, name: &str) -> Result<(), ManifestError> {
+        let Some(front) = &self.manifest.content.service[name].front else { return Ok(()) };
+        let paths = [
+            ("status-path", &front.status_path),
+            ("live-path", &front.live_path),
+            ("ready-path", &front.ready_path),
+            ("metrics-path", &front.metrics_path),
+        ];
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        for (index, (key, path)) in paths.iter().enumerate() {
+            // All but the status can be switched off.
+            if index > 0 && path.is_empty() {
+                continue;
+            }
+            let expected = match path.strip_prefix('/') {
+                Some(rest) if !rest.is_empty() && rest.bytes().all(plain) => {
+                    match paths[..index].iter().find(|(_, other)| other == path) {
+                        None => continue,
+                        Some((other, _)) => format!("another path than that of `{other}`"),
+                    }
+                }
+                _ => "a path such as `/status`".to_owned(),
+            };
+            let place = self.table(&format!("service.{name}"));
+            return self.value(place, format!("service.{name}.front.{key}"), path, &expected);
         }
         Ok(())
     }

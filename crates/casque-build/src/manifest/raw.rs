@@ -7,6 +7,7 @@ use std::path::Path;
 
 use casque_format::run::LogLimit;
 use casque_format::settings::Setting;
+use casque_format::status::Probes;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -686,6 +687,35 @@ pub struct StopRule {
 pub struct Front {
     /// Path that the agent answers.
     pub status_path: String,
+    /// Path that says whether the container is alive.
+    #[serde(default = "default_live_path")]
+    pub live_path: String,
+    /// Path that says whether everything is ready.
+    #[serde(default = "default_ready_path")]
+    pub ready_path: String,
+    /// Path of the numbers for Prometheus.
+    #[serde(default = "default_metrics_path")]
+    pub metrics_path: String,
+}
+
+impl Front {
+    /// Returns the paths beside the status that the agent answers.
+    pub fn probes(&self) -> Probes {
+        let (live, ready, metrics) = (&self.live_path, &self.ready_path, &self.metrics_path);
+        Probes { live: live.clone(), ready: ready.clone(), metrics: metrics.clone() }
+    }
+}
+
+fn default_live_path() -> String {
+    Probes::default().live
+}
+
+fn default_ready_path() -> String {
+    Probes::default().ready
+}
+
+fn default_metrics_path() -> String {
+    Probes::default().metrics
 }
 
 /// `[users.NAME]`.

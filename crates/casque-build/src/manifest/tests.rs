@@ -311,3 +311,21 @@ fn surroundings_out_of_range_are_refused() {
             .contains("`256MB` is not an amount of memory such as `256MiB` or `2GiB`")
     );
 }
+
+#[test]
+fn what_a_setting_cannot_be_is_shown_with_its_line() {
+    let workers = |rest: &str| mistake(&format!("[settings.workers]\ntype = \"integer\"\n{rest}"));
+    insta::assert_snapshot!(workers("description = \"Processes.\"\nmin = 1\nmax = 64\ndefault = 100\n"), @"casque.toml:13: `settings.workers.default` is `100`, expected a whole number from 1 to 64");
+    insta::assert_snapshot!(workers("description = \"\"\n"), @"casque.toml:10: `settings.workers.description` is ``, expected a sentence for the customer");
+    insta::assert_snapshot!(workers("description = \"Processes.\"\nrequired-when = \"status-agnt\"\n"), @"casque.toml:11: `settings.workers.required-when` is `status-agnt`, expected a setting of this manifest");
+}
+
+#[test]
+fn a_path_that_the_front_cannot_route_is_shown() {
+    let front = |paths: &str| {
+        let front = format!("[service.web]\ncommand = [\"nginx\"]\nfront = {{ {paths} }}\n");
+        mistake(&format!("{front}\n[settings.a]\ntype = \"url\"\ndescription = \"An address.\"\n"))
+    };
+    insta::assert_snapshot!(front("status-path = \"/a b;\""), @"casque.toml:8: `service.web.front.status-path` is `/a b;`, expected a path such as `/status`");
+    insta::assert_snapshot!(front("status-path = \"/a\", metrics-path = \"/a\""), @"casque.toml:8: `service.web.front.metrics-path` is `/a`, expected another path than that of `status-path`");
+}

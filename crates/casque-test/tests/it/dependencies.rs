@@ -7,12 +7,12 @@ use crate::repository::{assert_none, crates, read, root};
 
 /// The crates of this workspace that each crate may use, its tests included. A new edge is a decision: it
 /// belongs into ARCHITECTURE.md too.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
     (
         "casque",
         &["casque-build", "casque-fetch", "casque-format", "casque-image", "casque-sandbox", "casque-sign"],
     ),
-    ("casque-agent", &["casque-format"]),
+    ("casque-agent", &["casque-format", "casque-settings"]),
     (
         "casque-build",
         &[
@@ -23,6 +23,7 @@ const EDGES: [(&str, &[&str]); 16] = [
             "casque-python",
             "casque-replay",
             "casque-sandbox",
+            "casque-settings",
             "casque-units",
         ],
     ),
@@ -35,6 +36,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("casque-python", &["casque-fetch", "casque-format"]),
     ("casque-replay", &["casque-fetch", "casque-format"]),
     ("casque-sandbox", &[]),
+    ("casque-settings", &["casque-format"]),
     ("casque-shim", &["casque-format", "casque-units"]),
     ("casque-sign", &[]),
     ("casque-test", &["casque-build", "casque-format", "casque-image", "casque-sandbox"]),

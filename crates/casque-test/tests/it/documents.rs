@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use casque_build::manifest::Manifest;
+use casque_format::control::{Overall, ServiceState, ServiceStatus};
 use casque_format::marks::Filter;
+use casque_format::status::{self, Certificate, Details, Status, Volume};
+use serde_json::{Map, Value};
 
 use crate::repository::{assert_none, files, read};
 
@@ -75,8 +78,10 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
 
 /// Returns the first word in backticks of each row of a table.
 fn rows(section: &str) -> BTreeSet<String> {
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    rows.map(|(word, _)| word.to_owned()).collect()
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |"));
+    // Two keys that are each other's counterpart share a row.
+    let words = cells.flat_map(|(cell, _)| cell.split("`, `"));
+    words.map(|word| word.split('`').next().unwrap_or_default().to_owned()).collect()
 }
 
 /// Returns the blocks of a page that are marked as being in a language.
@@ -180,4 +185,50 @@ fn assert_described(page: &str, heading: &str, codes: &[&str]) {
         !table.lines().any(|line| line.starts_with(&format!("| {number} |")))
     });
     assert_none(heading, &missing.map(str::to_owned).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_schema_of_the_status_describes_what_is_written_and_nothing_else() {
+    let service = ServiceStatus {
+        name: "web".to_owned(),
+        state: ServiceState::Ready,
+        pid: Some(1),
+        restarts: 0,
+        since_ms: 0,
+        last_exit: Some(String::new()),
+        message: Some(String::new()),
+    };
+    let certificate = Certificate { setting: "tls".to_owned(), subject: "CN=a".to_owned(), not_after: 0 };
+    let details = Details {
+        product: "vendor/backend".to_owned(),
+        product_version: "1".to_owned(),
+        instance: "a".to_owned(),
+        configuration: "b".to_owned(),
+        uptime_ms: 0,
+        services: vec![service],
+        warnings: vec![],
+        volume: Some(Volume { total_bytes: 1, free_bytes: 1 }),
+        certificates: vec![certificate],
+    };
+    let status = Status { version: status::VERSION, state: Overall::Ready, details: Some(details) };
+    let schema: Value = serde_json::from_str(&read("docs/status.schema.json")).unwrap();
+    assert_eq!(schema["properties"]["version"]["const"], status::VERSION);
+    assert_same_shape("", &serde_json::to_value(&status).unwrap(), &schema);
+}
+
+/// Compares the keys of a value, in which nothing is left out, with those of its schema.
+fn assert_same_shape(place: &str, value: &Value, schema: &Value) {
+    match value {
+        Value::Object(fields) => {
+            let described =
+                schema["properties"].as_object().unwrap_or_else(|| panic!("{place} has no properties"));
+            let keys = |map: &Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
+            assert_eq!(keys(fields), keys(described), "{place}");
+            fields.iter().for_each(|(key, field)| {
+                assert_same_shape(&format!("{place}.{key}"), field, &described[key])
+            });
+        }
+        Value::Array(items) => items.iter().for_each(|item| assert_same_shape(place, item, &schema["items"])),
+        _ => {}
+    }
 }

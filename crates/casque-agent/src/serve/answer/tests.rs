@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use casque_format::control::{ServiceState, ServiceStatus, Snapshot};
 use casque_format::image::Product;
+use casque_format::status::{Certificate, Probes};
 use hyper::Request;
 use proptest::prelude::*;
 
@@ -22,6 +23,10 @@ fn config() -> AgentConfig {
         status_agent: "monitor".to_owned(),
         status_token: "T0ken".to_owned(),
         warnings: vec!["data is not on a named volume".to_owned()],
+        probes: Probes::default(),
+        instance: "1a".to_owned(),
+        configuration: "2b".to_owned(),
+        certificates: vec![],
     }
 }
 
@@ -48,7 +53,12 @@ fn ask(view: &View, method: &str, path: &str, headers: &[(&str, &str)]) -> Respo
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    answer(&request.body(()).unwrap().into_parts().0, &config(), view, Instant::now())
+    answer(&asked(&request.body(()).unwrap().into_parts().0), &config(), view)
+}
+
+fn asked(head: &Parts) -> Asked<'_> {
+    let volume = Some(Volume { total_bytes: 100, free_bytes: 50 });
+    Asked { head, peer: Some([192, 0, 2, 1].into()), volume, now: Instant::now(), time: 1_800_000_000 }
 }
 
 fn status(response: &Response<String>) -> Status {
@@ -115,7 +125,7 @@ fn no_token_is_no_way_in() {
     let config = AgentConfig { status_token: String::new(), ..config() };
     for (name, value) in [("user-agent", "monitor "), ("authorization", "Bearer ")] {
         let request = Request::builder().uri("/status").header(name, value).body(()).unwrap();
-        let response = answer(&request.into_parts().0, &config, &view(Overall::Ready), Instant::now());
+        let response = answer(&asked(&request.into_parts().0), &config, &view(Overall::Ready));
         assert_eq!(status(&response).details, None);
     }
 }
@@ -123,11 +133,67 @@ fn no_token_is_no_way_in() {
 #[test]
 fn details_go_on_in_time_and_carry_the_warnings() {
     let view = view(Overall::Ready);
-    let later = view.snapshot.as_ref().unwrap().1 + Duration::from_millis(500);
-    let details = details(&config(), &view, later);
+    let head = Request::new(()).into_parts().0;
+    let now = view.snapshot.as_ref().unwrap().1 + Duration::from_millis(500);
+    let volume = Some(Volume { total_bytes: 100, free_bytes: 4 });
+    let certificate =
+        Certificate { setting: "tls".to_owned(), subject: "CN=a".to_owned(), not_after: 1_800_000_000 };
+    let config = AgentConfig { certificates: vec![certificate], ..config() };
+    let details = details(&Asked { now, volume, ..asked(&head) }, &config, &view);
     assert_eq!((details.uptime_ms, details.services[0].since_ms), (1500, 600));
     assert_eq!((details.product.as_str(), details.product_version.as_str()), ("vendor/backend", "43.4.4"));
-    assert_eq!(details.warnings, ["data is not on a named volume"]);
+    assert_eq!((details.instance.as_str(), details.configuration.as_str()), ("1a", "2b"));
+    assert_eq!(
+        details.warnings,
+        [
+            "data is not on a named volume",
+            "the certificate of setting `tls` (`CN=a`) ends in 0 days",
+            "the data volume is almost full: 4 % or 0 MiB are free",
+        ]
+    );
+}
+
+#[test]
+fn alive_is_not_ready() {
+    for state in STATES {
+        let live = ask(&view(state), "GET", "/livez", &[]);
+        assert_eq!((live.status().as_u16(), live.body().as_str()), (200, "alive\n"));
+        let ready = ask(&view(state), "GET", "/readyz", &[]);
+        assert_eq!(ready.status() == 200, state == Overall::Ready);
+        assert_eq!(ready.body(), &format!("{}\n", overall(state)));
+    }
+    assert_eq!(ask(&View::default(), "GET", "/livez", &[]).status(), 200);
+    let off = AgentConfig { probes: Probes { live: String::new(), ..Probes::default() }, ..config() };
+    let request = Request::get("/livez").body(()).unwrap().into_parts().0;
+    assert_eq!(answer(&asked(&request), &off, &view(Overall::Starting)).status(), 503);
+}
+
+#[test]
+fn metrics_are_for_the_token_and_for_the_container_itself() {
+    let code = |peer: Option<&str>, headers: &[(&str, &str)]| {
+        let mut request = Request::get("/metrics");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let head = request.body(()).unwrap().into_parts().0;
+        let peer = peer.map(|peer| peer.parse().unwrap());
+        let response = answer(&Asked { peer, ..asked(&head) }, &config(), &view(Overall::Degraded));
+        let seen = response.body().contains("casque_state{state=\"degraded\"} 1\n");
+        assert_eq!(seen, response.status() == 200);
+        response.status().as_u16()
+    };
+    let far = Some("192.0.2.1");
+    assert_eq!(code(far, &[]), 401);
+    assert_eq!(code(far, &[("x-casque-peer", "127.0.0.1")]), 401);
+    assert_eq!(code(far, &[("authorization", "Bearer wrong")]), 401);
+    assert_eq!(code(far, &[("authorization", "Bearer T0ken")]), 200);
+    assert_eq!(code(Some("::1"), &[]), 200);
+    assert_eq!(code(None, &[]), 401);
+    assert_eq!(code(None, &[("x-casque-peer", "192.0.2.1")]), 401);
+    assert_eq!(code(None, &[("x-casque-peer", "127.0.0.1")]), 200);
+    for header in ["x-forwarded-for", "forwarded", "via"] {
+        assert_eq!(code(Some("127.0.0.1"), &[(header, "192.0.2.1")]), 401, "{header}");
+    }
 }
 
 #[test]

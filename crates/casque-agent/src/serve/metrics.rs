@@ -1,0 +1,161 @@
+//! What `/metrics` says: the facts of the status in Prometheus' text format, version 0.0.4.
+
+use casque_format::control::{Overall, ServiceState};
+use casque_format::status::{Details, Volume};
+
+const OVERALL: [(Overall, &str); 4] = [
+    (Overall::Starting, "starting"),
+    (Overall::Ready, "ready"),
+    (Overall::Degraded, "degraded"),
+    (Overall::Stopping, "stopping"),
+];
+const STATES: [(ServiceState, &str); 7] = [
+    (ServiceState::Waiting, "waiting"),
+    (ServiceState::Starting, "starting"),
+    (ServiceState::Ready, "ready"),
+    (ServiceState::Backoff, "backoff"),
+    (ServiceState::Stopping, "stopping"),
+    (ServiceState::Stopped, "stopped"),
+    (ServiceState::Failed, "failed"),
+];
+
+/// Returns the document.
+pub fn metrics(state: Overall, details: &Details) -> String {
+    let mut page = Page(String::new());
+    let product = [("product", details.product.as_str()), ("version", details.product_version.as_str())];
+    page.family("casque_build_info", "gauge", "What runs here; always 1.");
+    page.sample("casque_build_info", &product, "1");
+    page.family("casque_uptime_seconds", "gauge", "Time since the container began.");
+    page.sample("casque_uptime_seconds", &[], &seconds(details.uptime_ms));
+    page.family("casque_state", "gauge", "The state of the whole: 1 for the one it is in.");
+    for (known, name) in OVERALL {
+        page.sample("casque_state", &[("state", name)], flag(known == state));
+    }
+    page.family("casque_warnings", "gauge", "Facts an operator should look at; /status has their words.");
+    page.sample("casque_warnings", &[], &details.warnings.len().to_string());
+    services(&mut page, details);
+    if let Some(Volume { total_bytes, free_bytes }) = details.volume {
+        page.family("casque_volume_size_bytes", "gauge", "Size of the file system that holds the data.");
+        page.sample("casque_volume_size_bytes", &[], &total_bytes.to_string());
+        page.family("casque_volume_free_bytes", "gauge", "What services can still write to it.");
+        page.sample("casque_volume_free_bytes", &[], &free_bytes.to_string());
+    }
+    if !details.certificates.is_empty() {
+        let name = "casque_certificate_expiry_timestamp_seconds";
+        page.family(
+            name,
+            "gauge",
+            "When the certificate of a setting ends, the first of its chain to do so.",
+        );
+        for certificate in &details.certificates {
+            page.sample(name, &[("setting", &certificate.setting)], &certificate.not_after.to_string());
+        }
+    }
+    page.0
+}
+
+fn services(page: &mut Page, details: &Details) {
+    page.family("casque_service_state", "gauge", "The state of a service: 1 for the one it is in.");
+    for service in &details.services {
+        for (known, name) in STATES {
+            let labels = [("service", service.name.as_str()), ("state", name)];
+            page.sample("casque_service_state", &labels, flag(known == service.state));
+        }
+    }
+    page.family("casque_service_state_seconds", "gauge", "Time in that state.");
+    for service in &details.services {
+        let labels = [("service", service.name.as_str())];
+        page.sample("casque_service_state_seconds", &labels, &seconds(service.since_ms));
+    }
+    page.family("casque_service_restarts_total", "counter", "Starts after the first.");
+    for service in &details.services {
+        let labels = [("service", service.name.as_str())];
+        page.sample("casque_service_restarts_total", &labels, &service.restarts.to_string());
+    }
+}
+
+fn flag(is: bool) -> &'static str {
+    if is { "1" } else { "0" }
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.0 += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &str) {
+        self.0 += name;
+        if !labels.is_empty() {
+            let labels: Vec<String> =
+                labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
+            self.0 += &format!("{{{}}}", labels.join(","));
+        }
+        self.0 += &format!(" {value}\n");
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use casque_format::control::ServiceStatus;
+    use casque_format::status::Certificate;
+
+    use super::*;
+
+    #[test]
+    fn every_fact_is_a_family_with_its_samples() {
+        let web = ServiceStatus {
+            name: "we\"b\\".to_owned(),
+            state: ServiceState::Backoff,
+            pid: None,
+            restarts: 3,
+            since_ms: 61_005,
+            last_exit: None,
+            message: None,
+        };
+        let details = Details {
+            product: "vendor/backend".to_owned(),
+            product_version: "43.4.4".to_owned(),
+            instance: String::new(),
+            configuration: String::new(),
+            uptime_ms: 3_600_000,
+            services: vec![web],
+            warnings: vec!["a".to_owned(), "b".to_owned()],
+            volume: Some(Volume { total_bytes: 100, free_bytes: 40 }),
+            certificates: vec![Certificate {
+                setting: "tls-certificate".to_owned(),
+                subject: "CN=a".to_owned(),
+                not_after: 1_893_456_000,
+            }],
+        };
+        let page = metrics(Overall::Degraded, &details);
+        let samples: Vec<&str> = page.lines().filter(|line| !line.starts_with('#')).collect();
+        for expected in [
+            "casque_build_info{product=\"vendor/backend\",version=\"43.4.4\"} 1",
+            "casque_uptime_seconds 3600.000",
+            "casque_state{state=\"ready\"} 0",
+            "casque_state{state=\"degraded\"} 1",
+            "casque_warnings 2",
+            "casque_service_state{service=\"we\\\"b\\\\\",state=\"backoff\"} 1",
+            "casque_service_state{service=\"we\\\"b\\\\\",state=\"ready\"} 0",
+            "casque_service_state_seconds{service=\"we\\\"b\\\\\"} 61.005",
+            "casque_service_restarts_total{service=\"we\\\"b\\\\\"} 3",
+            "casque_volume_size_bytes 100",
+            "casque_volume_free_bytes 40",
+            "casque_certificate_expiry_timestamp_seconds{setting=\"tls-certificate\"} 1893456000",
+        ] {
+            assert!(samples.contains(&expected), "{expected}\n{page}");
+        }
+        let families = page.lines().filter(|line| line.starts_with("# TYPE ")).count();
+        assert_eq!((families, samples.len()), (10, 1 + 1 + 4 + 1 + 7 + 1 + 1 + 2 + 1));
+    }
+}
