@@ -42,6 +42,7 @@ test podman podman
 test runc runc
 test python3 python3
 test /usr/lib/python3.11/ensurepip/__init__.py python3-venv
+test /usr/lib/python3/dist-packages/yaml/__init__.py python3-yaml
 test /usr/lib/cni/bridge|/usr/lib/podman/netavark containernetworking-plugins
 test shellcheck shellcheck
 test skopeo skopeo

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The mail about a report: a real SMTP server, with a log-in, receives it from a container.
+# The mail about a report: a real SMTP server, with a log-in, receives it from a container. Every password there is has
+# characters that some configuration file takes for something else; status and metrics are read as others read them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/wait.sh
@@ -17,12 +18,10 @@ usage: tests/mail.sh [--engine docker|podman] [--archive FILE]
 
 Gives the example backend a mail server in its setting smtp-url, uploads a data set and reads the mail that arrives. The
 engine is docker and the archive dist/docker_backend-latest.tar unless given. Needs a network the first time, for
-aiosmtpd from the Python index.
+packages from the Python index.
 TEXT
 }
 
-# Characters that a URL must escape: whoever forgets to unquote them cannot log in.
-MAIL_PASSWORD=$(openssl rand -hex 8)%/@:
 MAIL_FROM=backend@vendor.example
 MAIL_TO=owner@customer.example
 
@@ -40,9 +39,11 @@ main() {
     [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
     instance_prepare "$engine"
     instance_load "$archive"
+    MAIL_PASSWORD=$(password ascii)
     mail_server_start
     write_settings
     instance_start --env-file "$work/environment"
+    read_as_others_do
     report_on_data_set
     wait_for 60 "the mail arrives" test -e "$work/mail/1.mail"
     read_mail
@@ -52,9 +53,10 @@ main() {
 # The server listens where containers see the host, and nowhere else.
 mail_server_start() {
     local python=dist/test-venv/bin/python
-    if ! "$python" -c 'import aiosmtpd' 2>/dev/null; then
+    if ! "$python" -c 'import aiosmtpd, jsonschema, prometheus_client' 2>/dev/null; then
         python3 -m venv dist/test-venv
-        "$python" -m pip install --quiet --disable-pip-version-check aiosmtpd==1.4.6
+        "$python" -m pip install --quiet --disable-pip-version-check \
+            aiosmtpd==1.4.6 jsonschema==4.26.0 prometheus_client==0.26.0
     fi
     gateway=$(host_address)
     mkdir "$work/mail"
@@ -76,6 +78,20 @@ host_address() {
     fi
 }
 
+# Prints 64 printable characters with quotes, dollars, `#`, `%`, blanks and, unless Python's SMTP library is to take them,
+# some beyond ASCII. The first and the last are no blanks: those are refused in an ini file.
+password() {
+    python3 - "${1:-all}" <<'PYTHON'
+import random, string, sys
+own = random.SystemRandom()
+some = list("'\"\\$`#%;:=@/ {}[]!&*<>|") + list("äöüß€漢" if sys.argv[1] == "all" else "")
+rest = own.choices(string.ascii_letters + string.digits + string.punctuation + " ", k=62 - len(some))
+middle = some + rest
+own.shuffle(middle)
+print("#" + "".join(middle) + own.choice("\\\"'#$"))
+PYTHON
+}
+
 # The settings go in by a file: a secret never travels in an argument vector.
 write_settings() {
     local quoted
@@ -84,14 +100,36 @@ write_settings() {
         umask 077
         printf 'SMTP_URL=smtp://backend:%s@%s:%s\nMAIL_FROM=%s\nMAIL_TO=%s\n' \
             "$quoted" "$gateway" "$(<"$work/mail-port")" "$MAIL_FROM" "$MAIL_TO" >"$work/environment"
+        for setting in ADMIN_PASSWORD MONGODB_ADMIN_PASSWORD MONGODB_PASSWORD REDIS_PASSWORD SECRET_KEY; do
+            printf '%s=%s\n' "$setting" "$(password)" >>"$work/environment"
+        done
     )
+}
+
+read_as_others_do() {
+    local token
+    token=$(engine_exec "$name" backend settings get status-token)
+    same "a JSON schema's validator, Prometheus' parser and probes read what is served" \
+        "undescribed:
+metrics for strangers: 401
+metrics: 200 True True
+ready: agent beat mongodb nginx redis setup web worker
+probes: 200 200" "$(dist/test-venv/bin/python tests/status.py "$address" <<<"$token")"
+    same "the container itself reads metrics without the token" 200 \
+        "$(engine_exec "$name" python3 -c 'import urllib.request as u; print(u.urlopen("http://127.0.0.1/metrics").status)')"
+    same "no password is in the log" 0 "$(engine_logs "$name" | grep -cF -f <(secrets) || true)"
+}
+
+# Prints the given passwords, one a line.
+secrets() {
+    sed -n 's/^[A-Z_]*\(PASSWORD\|KEY\)=//p' "$work/environment"
 }
 
 report_on_data_set() {
     local first new jar=$work/cookies
     first=$(engine_exec "$name" backend settings get admin-password)
     new=$(openssl rand -hex 16)
-    same "the generated password logs in" 200 "$(log_in "$address" "$jar" "$first")"
+    same "the first password logs in" 200 "$(log_in "$address" "$jar" "$first")"
     same "the password is changed" 200 "$(change_password "$address" "$jar" "$first" "$new")"
     report=$(upload "$address" "$jar" "$DATA_SET")
 }

@@ -46,10 +46,14 @@ fn json(value: &str) -> String {
 }
 
 /// Writes the value as it is, for there is no quoting that all readers of such files share. A line
-/// break or NUL is refused; blanks at the ends and comment characters are the reader's business.
+/// break or NUL is refused, and so are blanks at the ends, which all of them cut off: a password would silently be
+/// another one. Comment characters are the reader's business.
 fn ini(value: &str) -> Result<String, Refusal> {
     if value.contains(['\n', '\r', '\0']) {
         return Err("the value has a line break or NUL, which an ini file cannot hold");
+    }
+    if value.trim() != value {
+        return Err("the value begins or ends with a blank, which readers of ini files cut off");
     }
     Ok(value.to_owned())
 }
@@ -187,7 +191,7 @@ mod tests {
         assert_eq!(written(Filter::Shell).unwrap(), "'a\"b'\\''c\\d e\u{85}ü\n'");
         assert_eq!(written(Filter::Nginx).unwrap(), "\"a\\\"b'c\\\\d e\u{85}ü\\n\"");
         assert_eq!(written(Filter::Url).unwrap(), "a%22b%27c%5Cd%20e%C2%85%C3%BC%0A");
-        assert_eq!(apply(Filter::Ini, " a;b ").unwrap(), " a;b ");
+        assert_eq!(apply(Filter::Ini, "a;b # c").unwrap(), "a;b # c");
     }
 
     #[test]
@@ -196,6 +200,8 @@ mod tests {
             (Filter::Ini, "a\nb"),
             (Filter::Ini, "a\rb"),
             (Filter::Ini, "\0"),
+            (Filter::Ini, " a"),
+            (Filter::Ini, "a\u{a0}"),
             (Filter::Shell, "\0"),
             (Filter::Nginx, "a$b"),
             (Filter::Nginx, "\0"),
