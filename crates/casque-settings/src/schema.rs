@@ -117,9 +117,9 @@ fn keys_of_the_type(setting: &Setting) -> Found {
 
 fn default(setting: &Setting) -> Found {
     let default = setting.default.as_ref()?;
-    if setting.is_secret() {
+    if setting.generate || setting.kind == Kind::Password {
         let expected =
-            "no default of a secret, which would be the same for every customer: `generate = true`";
+            "no default of a password, which would be the same for every customer: `generate = true`";
         return Some(("default", "(secret)".to_owned(), expected.to_owned()));
     }
     if check(setting, default).is_some() {
@@ -224,8 +224,8 @@ mod tests {
         );
         let default = of_a(|a| (a.kind, a.default, a.max) = (Kind::Integer, some("65"), some("64")));
         assert_eq!(default, "a.default is `65`, expected a whole number of 64 or less");
-        let secret = of_a(|a| (a.secret, a.default) = (true, some("hunter2")));
-        assert!(secret.starts_with("a.default is `(secret)`, expected no default of a secret"), "{secret}");
+        let secret = of_a(|a| (a.kind, a.default) = (Kind::Password, some("hunter2")));
+        assert!(secret.starts_with("a.default is `(secret)`, expected no default of a password"), "{secret}");
     }
 
     #[test]

@@ -191,19 +191,6 @@ fn proposed(variable: &str, file: &str, value: Option<&str>, filter: Option<&'st
     Proposed { kind, description, secret, generate, default, variable, file, filter }
 }
 
-/// Returns the word that a manifest has for a type.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::String => "string",
-        Kind::Integer => "integer",
-        Kind::Bool => "bool",
-        Kind::Port => "port",
-        Kind::Host => "host",
-        Kind::Url => "url",
-        Kind::Password => "password",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use super::jinja::is_unknown;
 use super::known::{self, Part};
 use super::layers::{self, Places};
 use super::services::{self, Service};
-use super::settings::{self, Proposed, Settings, kind_name};
+use super::settings::{self, Proposed, Settings};
 use super::sources;
 
 /// Users that Debian itself or the package of a known program makes.
@@ -206,7 +206,7 @@ fn settings_text(project: &mut Project, settings: &Settings) -> String {
 }
 
 fn table(name: &str, setting: &Proposed, before: &str) -> String {
-    let mut lines = vec![format!("[settings.{name}]"), format!("type = \"{}\"", kind_name(setting.kind))];
+    let mut lines = vec![format!("[settings.{name}]"), format!("type = \"{}\"", setting.kind.name())];
     if setting.secret && setting.kind != casque_format::settings::Kind::Password {
         lines.push("secret = true".to_owned());
     }
