@@ -14,7 +14,9 @@ pub fn logs(plan: &ImagePlan, settings: &Settings) -> Logs {
     let number = |name: &str| text(name).and_then(|text| text.parse::<u32>().ok());
     let usual = LogLimit::default();
     let limit = LogLimit {
-        size: number(LOG_SIZE).filter(|size| *size > 0).map_or(usual.size, |megabytes| u64::from(megabytes) << 20),
+        size: number(LOG_SIZE)
+            .filter(|size| *size > 0)
+            .map_or(usual.size, |megabytes| u64::from(megabytes) << 20),
         files: number(LOG_FILES).unwrap_or(usual.files),
     };
     Logs {

@@ -16,10 +16,8 @@ pub fn run_plan(plan: &ImagePlan, settings: &Settings, environment: &Environment
         plan.services.iter().filter(|(_, service)| is_on(service, settings)).collect();
     let names: BTreeSet<&str> = running.keys().map(|name| name.as_str()).collect();
     let start = Start { settings, environment, running: names, surroundings: surroundings(settings) };
-    let services = running
-        .into_iter()
-        .map(|(name, service)| (name.clone(), start.resolved(service)))
-        .collect();
+    let services =
+        running.into_iter().map(|(name, service)| (name.clone(), start.resolved(service))).collect();
     RunPlan {
         version: run::VERSION,
         product: plan.product.clone(),

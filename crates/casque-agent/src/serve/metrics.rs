@@ -1,6 +1,6 @@
 //! What `/metrics` says: the facts of the status in Prometheus' text format, version 0.0.4.
 
-use casque_format::control::{Overall, ServiceState};
+use casque_format::control::{Overall, ServiceState, ServiceStatus};
 use casque_format::status::{Details, Volume};
 
 const OVERALL: [(Overall, &str); 4] = [
@@ -67,11 +67,19 @@ fn services(page: &mut Page, details: &Details) {
         let labels = [("service", service.name.as_str())];
         page.sample("casque_service_state_seconds", &labels, &seconds(service.since_ms));
     }
-    page.family("casque_service_restarts_total", "counter", "Starts after the first.");
-    for service in &details.services {
-        let labels = [("service", service.name.as_str())];
-        page.sample("casque_service_restarts_total", &labels, &service.restarts.to_string());
-    }
+    let mut counter = |name: &str, help: &str, count: fn(&ServiceStatus) -> u64| {
+        page.family(name, "counter", help);
+        for service in &details.services {
+            page.sample(name, &[("service", service.name.as_str())], &count(service).to_string());
+        }
+    };
+    counter("casque_service_restarts_total", "Starts after the first.", |service| service.restarts.into());
+    counter("casque_service_oom_kills_total", "Kills for lack of memory.", |service| {
+        service.oom_kills.into()
+    });
+    let (dropped, unfiled) = ("casque_service_dropped_lines_total", "casque_service_unfiled_lines_total");
+    counter(dropped, "Lines that nobody read in time from standard output.", |service| service.dropped_lines);
+    counter(unfiled, "Lines that its log file did not take.", |service| service.unfiled_lines);
 }
 
 fn flag(is: bool) -> &'static str {
@@ -106,7 +114,6 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use casque_format::control::ServiceStatus;
     use casque_format::status::Certificate;
 
     use super::*;
@@ -121,6 +128,10 @@ mod tests {
             since_ms: 61_005,
             last_exit: None,
             message: None,
+            oom_kills: 1,
+            dropped_lines: 7,
+            unfiled_lines: 9,
+            log_problem: None,
         };
         let details = Details {
             product: "vendor/backend".to_owned(),
@@ -149,6 +160,9 @@ mod tests {
             "casque_service_state{service=\"we\\\"b\\\\\",state=\"ready\"} 0",
             "casque_service_state_seconds{service=\"we\\\"b\\\\\"} 61.005",
             "casque_service_restarts_total{service=\"we\\\"b\\\\\"} 3",
+            "casque_service_oom_kills_total{service=\"we\\\"b\\\\\"} 1",
+            "casque_service_dropped_lines_total{service=\"we\\\"b\\\\\"} 7",
+            "casque_service_unfiled_lines_total{service=\"we\\\"b\\\\\"} 9",
             "casque_volume_size_bytes 100",
             "casque_volume_free_bytes 40",
             "casque_certificate_expiry_timestamp_seconds{setting=\"tls-certificate\"} 1893456000",
@@ -156,6 +170,6 @@ mod tests {
             assert!(samples.contains(&expected), "{expected}\n{page}");
         }
         let families = page.lines().filter(|line| line.starts_with("# TYPE ")).count();
-        assert_eq!((families, samples.len()), (10, 1 + 1 + 4 + 1 + 7 + 1 + 1 + 2 + 1));
+        assert_eq!((families, samples.len()), (13, 1 + 1 + 4 + 1 + 7 + 1 + 4 + 2 + 1));
     }
 }

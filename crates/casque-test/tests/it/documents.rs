@@ -197,6 +197,10 @@ fn the_schema_of_the_status_describes_what_is_written_and_nothing_else() {
         since_ms: 0,
         last_exit: Some(String::new()),
         message: Some(String::new()),
+        oom_kills: 1,
+        dropped_lines: 1,
+        unfiled_lines: 1,
+        log_problem: Some("no space left on device".to_owned()),
     };
     let certificate = Certificate { setting: "tls".to_owned(), subject: "CN=a".to_owned(), not_after: 0 };
     let details = Details {
