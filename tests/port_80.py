@@ -151,7 +151,7 @@ def plan(here, port, agent, nginx):
                 "critical": True,
                 "sockets": "nginx",
                 "remove": [f"{run}/front/ready.sock"],
-                "directories": [f"{run}/front"],
+                "directories": [{"path": f"{run}/front", "mode": 0o755}],
                 "stop": {"signal": "QUIT", "timeout_ms": 2500},
             },
         },
