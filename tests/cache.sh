@@ -199,11 +199,13 @@ full_disk() {
 
 explained() {
     local work=$1
-    "$CASQUE" --cache "$work/first" build --locked --explain --output "$work/again.tar" "$work/project" >/dev/null 2>"$work/said"
+    "$CASQUE" --cache "$work/first" build --locked --explain --output "$work/again.tar" "$work/project" >/dev/null 2>"$work/said" ||
+        die "the build failed: $(tail -n 5 "$work/said")"
     same "a build without a change says so" "why: layer base is unchanged" "$(grep -m 1 '^why: ' "$work/said")"
     same "nothing is made again" "" "$(grep 'is made again' "$work/said" || true)"
     echo two >"$work/project/file"
-    "$CASQUE" --cache "$work/first" build --locked --explain --output "$work/again.tar" "$work/project" >/dev/null 2>"$work/said"
+    "$CASQUE" --cache "$work/first" build --locked --explain --output "$work/again.tar" "$work/project" >/dev/null 2>"$work/said" ||
+        die "the build failed: $(tail -n 5 "$work/said")"
     same "a changed file is named, and what lies above" "$(expected_reasons)" "$(grep -A 1 'is made again' "$work/said" | grep -v '^--')"
     project "$work/project" one
     "$CASQUE" --cache "$work/first" build --locked --explain --json --output "$work/again.tar" "$work/project" >"$work/said" 2>&1
