@@ -1,5 +1,6 @@
 //! Root's rights for the commands that need them: an ordinary user gets them over his own files, in a namespace.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use casque_sandbox::Error;
@@ -74,9 +75,13 @@ pub(crate) fn claim(cache: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(what(), &error);
     let here = casque_sandbox::numbers().map_err(failed)?;
     let mark = cache.join(NUMBERS);
-    match fs_err::read_to_string(&mark) {
-        Ok(there) if there == here => Ok(()),
-        Ok(there) => {
+    let there = match fs_err::read_to_string(&mark) {
+        Err(error) if error.kind() == ErrorKind::NotFound => first(cache, &mark, &here),
+        other => other,
+    };
+    match there.map_err(failed)? {
+        there if there == here => Ok(()),
+        there => {
             let name = |map: &str| match map.split_whitespace().nth(1) {
                 Some("0") => "root".to_owned(),
                 Some(number) => format!("user {number}"),
@@ -89,10 +94,19 @@ pub(crate) fn claim(cache: &Path) -> Result<(), Failure> {
             let hint = "use another directory with `--cache`; whoever made this one may remove it".to_owned();
             Err(Failure::usage(what(), cause, Some(hint)))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs_err::create_dir_all(cache).map_err(failed)?;
-            fs_err::write(&mark, here).map_err(failed)
-        }
-        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Marks a cache that has no mark, and returns what it then says: of several at once, the first one's. A mark appears
+/// whole, so nobody reads half of one.
+fn first(cache: &Path, mark: &Path, here: &str) -> std::io::Result<String> {
+    fs_err::create_dir_all(cache)?;
+    let own = cache.join(format!(".{NUMBERS}.{}", std::process::id()));
+    fs_err::write(&own, here)?;
+    let linked = fs_err::hard_link(&own, mark);
+    fs_err::remove_file(&own)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => fs_err::read_to_string(mark),
     }
 }
