@@ -221,11 +221,11 @@ sha256 = "6666666666666666666666666666666666666666666666666666666666666666"
                 ],
             ]
         );
-        assert!(is_replaced("http://deb.debian.org/debian/dists/bookworm/InRelease"));
+        assert!(is_replaced("http://mirror.example.org/debian/dists/bookworm/InRelease"));
         assert!(!is_replaced(
-            "http://deb.debian.org/debian/dists/bookworm/main/binary-amd64/by-hash/SHA256/1"
+            "http://mirror.example.org/debian/dists/bookworm/main/binary-amd64/by-hash/SHA256/1"
         ));
-        assert!(!is_replaced("http://deb.debian.org/debian/pool/a/a_1.deb"));
+        assert!(!is_replaced("http://mirror.example.org/debian/pool/a/a_1.deb"));
         assert_eq!(lock.step_texts().map(|(_, text)| text).collect::<Vec<_>>(), ["page"]);
     }
 

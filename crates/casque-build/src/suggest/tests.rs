@@ -12,7 +12,7 @@ const LOCK: &str = r#"version = 1
 
 [[archive]]
 name = "bookworm"
-url = "http://deb.debian.org/debian"
+url = "http://mirror.example.org/debian"
 suite = "bookworm"
 components = ["main"]
 date = 0
@@ -24,12 +24,12 @@ layer = "deploy"
 inputs = "3333333333333333333333333333333333333333333333333333333333333333"
 
 [[step.fetch]]
-url = "http://deb.debian.org/debian/pool/main/n/nginx/nginx-light_1%2b1_all.deb"
+url = "http://mirror.example.org/debian/pool/main/n/nginx/nginx-light_1%2b1_all.deb"
 size = 1500000
 sha256 = "4444444444444444444444444444444444444444444444444444444444444444"
 
 [[step.fetch]]
-url = "http://deb.debian.org/debian/pool/main/n/nginx/nginx-common_1_all.deb"
+url = "http://mirror.example.org/debian/pool/main/n/nginx/nginx-common_1_all.deb"
 size = 500000
 sha256 = "4444444444444444444444444444444444444444444444444444444444444444"
 
