@@ -273,12 +273,14 @@ pub(crate) fn release(desk: &Desk, command: ReleaseCommand) -> Result<(), Failed
             promote().map_err(|error| (format!("cannot promote release `{release}`"), error))
         }
         ReleaseCommand::Prune { product, channel, keep, dry_run } => {
-            let out = records.prune(product.as_str(), channel.as_str(), keep, dry_run);
+            let (name, from) = (product.as_str(), channel.as_str());
+            let out =
+                if dry_run { records.beyond(name, from, keep) } else { records.prune(name, from, keep) };
             let out = out.map_err(|error| (format!("cannot prune `{product}`"), error))?;
             for release in &out {
                 ui::line(release);
                 if !dry_run {
-                    let noted = desk.note("release prune", product.as_str(), release, channel.as_str());
+                    let noted = desk.note("release prune", name, release, from);
                     noted.map_err(|error| (format!("cannot prune `{product}`"), error))?;
                 }
             }

@@ -1,6 +1,6 @@
 //! Who did what when.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::Records;
@@ -46,7 +46,7 @@ pub struct Query {
 
 /// Writes entries, all of them or none.
 pub(crate) fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DepotError> {
-    let transaction = connection.transaction()?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut statement = transaction.prepare(
             "INSERT INTO audit (at, actor, address, action, product, release, file, status, bytes, complete)

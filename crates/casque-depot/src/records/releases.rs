@@ -200,42 +200,30 @@ impl Records {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Returns the versions that are in a channel beside its newest `keep`.
+    pub fn beyond(&self, product: &str, channel: &str, keep: u32) -> Result<Vec<String>, DepotError> {
+        beyond(&self.reading(), product, channel, keep)
+    }
+
     /// Takes all but the newest `keep` releases out of a channel, and returns their versions. A release that is in no
     /// channel any more is removed, unless it is the product's newest: its counter refuses older ones.
-    pub fn prune(
-        &self,
-        product: &str,
-        channel: &str,
-        keep: u32,
-        dry: bool,
-    ) -> Result<Vec<String>, DepotError> {
-        let mut connection = self.writing();
-        let transaction = connection.transaction()?;
-        product_exists(&transaction, product)?;
-        let out: Vec<String> = {
-            let mut statement = transaction.prepare(
-                "SELECT p.release FROM placements p JOIN releases r USING (product, release)
-                 WHERE p.product = ?1 AND p.channel = ?2 ORDER BY r.counter DESC LIMIT -1 OFFSET ?3",
-            )?;
-            let rows = statement.query_map(params![product, channel, keep], |row| row.get(0))?;
-            rows.collect::<Result<_, _>>()?
-        };
-        for release in &out {
+    pub fn prune(&self, product: &str, channel: &str, keep: u32) -> Result<Vec<String>, DepotError> {
+        self.change(|transaction| {
+            let out = beyond(transaction, product, channel, keep)?;
+            for release in &out {
+                transaction.execute(
+                    "DELETE FROM placements WHERE product = ?1 AND channel = ?2 AND release = ?3",
+                    params![product, channel, release],
+                )?;
+            }
             transaction.execute(
-                "DELETE FROM placements WHERE product = ?1 AND channel = ?2 AND release = ?3",
-                params![product, channel, release],
+                "DELETE FROM releases WHERE product = ?1
+                 AND NOT EXISTS (SELECT 1 FROM placements p WHERE p.product = releases.product AND p.release = releases.release)
+                 AND counter < (SELECT max(counter) FROM releases WHERE product = ?1)",
+                [product],
             )?;
-        }
-        transaction.execute(
-            "DELETE FROM releases WHERE product = ?1
-             AND NOT EXISTS (SELECT 1 FROM placements p WHERE p.product = releases.product AND p.release = releases.release)
-             AND counter < (SELECT max(counter) FROM releases WHERE product = ?1)",
-            [product],
-        )?;
-        if !dry {
-            transaction.commit()?;
-        }
-        Ok(out)
+            Ok(out)
+        })
     }
 
     /// Forgets uploads that no release has and that are older than a time.
@@ -256,6 +244,21 @@ impl Records {
         let texts: Vec<String> = rows.collect::<Result<_, _>>()?;
         Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
     }
+}
+
+fn beyond(
+    connection: &Connection,
+    product: &str,
+    channel: &str,
+    keep: u32,
+) -> Result<Vec<String>, DepotError> {
+    product_exists(connection, product)?;
+    let mut statement = connection.prepare(
+        "SELECT p.release FROM placements p JOIN releases r USING (product, release)
+         WHERE p.product = ?1 AND p.channel = ?2 ORDER BY r.counter DESC LIMIT -1 OFFSET ?3",
+    )?;
+    let rows = statement.query_map(params![product, channel, keep], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn no_release(name: &str) -> DepotError {

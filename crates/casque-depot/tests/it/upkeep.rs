@@ -34,7 +34,7 @@ async fn a_download_goes_on_while_its_file_is_removed() {
     };
     let mut received = next().await.unwrap();
     let records = house.depot.records();
-    assert_eq!(records.prune("backend", "stable", 1, false).unwrap(), ["v1"]);
+    assert_eq!(records.prune("backend", "stable", 1).unwrap(), ["v1"]);
     let swept = sweep(records, house.depot.storage(), later()).unwrap();
     assert_eq!(swept.files, 2, "the image and its signature: {swept:?}");
     assert!(house.depot.storage().read(Digest::of(image.as_bytes())).is_err());
@@ -65,13 +65,31 @@ async fn the_newest_release_is_never_pruned_away_for_its_counter_refuses_older_o
     house.release("v2", 2, "beta", "two").await;
     house.release("v3", 3, "stable", "three").await;
     let records = house.depot.records();
-    assert_eq!(records.prune("backend", "stable", 1, true).unwrap(), ["v1"]);
+    assert_eq!(records.beyond("backend", "stable", 1).unwrap(), ["v1"]);
     assert_eq!(records.releases("backend").unwrap().len(), 3, "it was only shown");
-    assert_eq!(records.prune("backend", "stable", 1, false).unwrap(), ["v1"]);
+    assert_eq!(records.prune("backend", "stable", 1).unwrap(), ["v1"]);
     let left: Vec<_> =
         records.releases("backend").unwrap().into_iter().map(|release| release.release).collect();
     assert_eq!(left, ["v3", "v2"]);
     assert_eq!(records.newest_counter("backend").unwrap(), Some(3));
+}
+
+#[tokio::test]
+async fn a_change_waits_for_another_that_is_being_written() {
+    let house = House::default();
+    house.release("v1", 1, "stable", "one").await;
+    house.release("v2", 2, "stable", "two").await;
+    let records = house.depot.records();
+    let another = records.again().unwrap();
+    another.execute_batch("BEGIN IMMEDIATE; UPDATE products SET title = 'Another'").unwrap();
+    std::thread::scope(|scope| {
+        let (tell, told) = std::sync::mpsc::channel();
+        scope.spawn(move || tell.send(records.prune("backend", "stable", 1)));
+        let early = told.recv_timeout(Duration::from_millis(200));
+        assert!(early.is_err(), "it ended while another was writing: {early:?}");
+        another.execute_batch("COMMIT").unwrap();
+        assert_eq!(told.recv().unwrap().unwrap(), ["v1"]);
+    });
 }
 
 #[tokio::test]
