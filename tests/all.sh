@@ -1,11 +1,23 @@
 #!/usr/bin/env bash
-# Every test there is, from the cheapest to the whole product on real engines. Stops at the first that fails.
+# Every test there is, from the cheapest to the whole product on real engines. Ends at the first that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/wait.sh
+. tests/wait.sh
+# shellcheck source=tests/engine.sh
+. tests/engine.sh
 
-step() {
-    printf '\n== %s\n' "$*"
-    "$@"
+main() {
+    LOGS=$(mktemp -d)
+    at_exit "rm -rf '$LOGS'"
+    scripts
+    rust
+    make --no-print-directory build
+    # One for all of them.
+    engine_start docker
+    image
+    together building running
+    printf '\npassed: everything\n'
 }
 
 scripts() {
@@ -18,29 +30,41 @@ rust() {
     cargo test --locked --workspace
 }
 
-# Each says what it did and removes what it made.
-main() {
-    step scripts
-    step rust
-    step make --no-print-directory build
+# The image that most scripts look at, while the example is deployed without casque.
+image() {
+    together example the_image
+}
+
+example() {
     step make --no-print-directory -C examples/backend test
     step make --no-print-directory -C examples/backend test-production
+}
+
+the_image() {
     step demo/image.sh
+}
+
+# Each says what it did and removes what it made.
+building() {
     step tests/root.sh
     step tests/base.sh
-    step tests/depot.sh
     step tests/sbom.sh
     step tests/python.sh
+    step tests/python-errors.sh
     step tests/same-bytes.sh
     step tests/ordinary-user.sh
-    step tests/offline.sh
     step tests/removed-package.sh
     step tests/scripts.sh
-    step tests/init.sh
     step tests/failing-step.sh
     step tests/secrets.sh
     step tests/reproducible.sh
     step tests/cache.sh
+}
+
+running() {
+    step tests/depot.sh
+    step tests/offline.sh
+    step tests/init.sh
     step tests/wrong-setting.sh
     step tests/port-80.sh
     step tests/engines.sh
@@ -51,7 +75,47 @@ main() {
     step tests/mail.sh --engine docker
     step tests/demo.sh --engine docker
     step tests/demo.sh --engine none
-    printf '\npassed: everything\n'
 }
 
-main "$@"
+# Runs lists of steps beside each other; the first that fails ends the others, too.
+together() {
+    local -A lanes=()
+    local lane ended status
+    for lane in "$@"; do
+        # A process group of its own, so that what a step started ends with it.
+        setsid "$0" --lane "$LOGS" "$lane" &
+        lanes[$!]=$lane
+        at_exit "end_lane $!"
+    done
+    while [[ ${#lanes[@]} -gt 0 ]]; do
+        status=0
+        wait -n -p ended "${!lanes[@]}" || status=$?
+        [[ $status -eq 0 ]] || exit "$status"
+        unset "lanes[$ended]"
+    done
+}
+
+# What a step cleans up needs its engine, so nothing else ends before.
+end_lane() {
+    kill -TERM -- "-$1" 2>/dev/null || return 0
+    wait_for 120 "the steps of process $1 end" process_is_gone "$1"
+}
+
+# Runs a step; what it says is printed when it ends, so that lines of two do not mix.
+step() {
+    local log began=$SECONDS status=0
+    log=$(mktemp "$LOGS/step.XXXXXX")
+    "$@" >"$log" 2>&1 || status=$?
+    {
+        flock 9
+        printf '\n== %s (%s s)\n' "$*" "$((SECONDS - began))"
+        cat "$log"
+        [[ $status -eq 0 ]] || say "error: $* ended with $status"
+    } 9>"$LOGS/lock"
+    return "$status"
+}
+
+case "${1:-}" in
+    --lane) LOGS=$2 && "$3" ;;
+    *) main "$@" ;;
+esac
