@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 from builders import MANIFESTS, ROOT, Buildah, Casque, Docker, Dockerfile, Mmdebstrap
-from measure import changed_bytes, layers, measure
+from measure import Stopwatch, changed_bytes, layers, run
 
 REPORT = ROOT / "dist" / "bench"
-COLD = "from scratch"
+COLD = "from scratch, base included"
 STORE = "from scratch, after another build"
 LOCK = "lock, metadata there"
 UNCHANGED = "nothing changed"
@@ -27,8 +27,8 @@ CASES = [COLD, STORE, LOCK, UNCHANGED, COPIED, DIRECTORY, PLAYBOOK, PYTHON, LEAF
 class Round:
     """One builder's figures, each case starting from what the one before left."""
 
-    def __init__(self, tool, number, last):
-        self.tool, self.number, self.last, self.figures = tool, number, last, {}
+    def __init__(self, tool, number, last, stopwatch):
+        self.tool, self.number, self.last, self.stopwatch, self.figures = tool, number, last, stopwatch, {}
 
     def all(self):
         tool = self.tool
@@ -59,7 +59,7 @@ class Round:
         return self.figures
 
     def case(self, name, work):
-        self.figures[name] = measure(work)
+        self.figures[name] = self.stopwatch.measure(work)
 
     def update(self, name):
         """Measures a build after a change, and what a customer loads anew of it."""
@@ -95,14 +95,24 @@ def show(recipe, tools, rounds):
     print(f"{'archive':36}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
 
 
-def bench(recipe, options):
+def make_base(options, stopwatch):
+    """Makes what the Dockerfiles start from, a minimal Debian of the same suite; returns its times: casque's include its own."""
+    REPORT.mkdir(parents=True, exist_ok=True)
+    base, log = REPORT / "base.tar", REPORT / "base.log"
+    times = stopwatch.measure(lambda: run(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", base], log))
+    run([options.docker, "import", base, "casque-bench-base"], log)
+    print(f"the base image of the Dockerfiles took mmdebstrap {times['wall']:.1f} s, {times['cpu']:.1f} CPU s", flush=True)
+    return base, times
+
+
+def bench(recipe, options, stopwatch, base, base_times):
     """Measures one recipe and returns what was found."""
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="casque-bench.") as directory:
         work = Path(directory)
         casque = Casque(options.casque, recipe, work)
         peers = {
             "docker": lambda: Docker(options.docker, recipe, work),
-            "buildah": lambda: Buildah(options.base, recipe, work),
+            "buildah": lambda: Buildah(base, recipe, work),
             "mmdebstrap": lambda: Mmdebstrap(recipe, work),
         }
         tools = [casque]
@@ -118,7 +128,11 @@ def bench(recipe, options):
                 # In turn, and the other way round the next time, so that nobody profits from his place.
                 for tool in tools if number % 2 == 0 else reversed(tools):
                     print(f"{recipe}: round {number + 1} of {options.rounds}, {tool.name}", flush=True)
-                    rounds[tool.name].append(Round(tool, number, number + 1 == options.rounds).all())
+                    figures = Round(tool, number, number + 1 == options.rounds, stopwatch).all()
+                    if isinstance(tool, Dockerfile):
+                        for what, seconds in base_times.items():
+                            figures[COLD][what] += seconds
+                    rounds[tool.name].append(figures)
             show(recipe, tools, rounds)
             sizes = {tool.name: tool.archive.stat().st_size for tool in tools}
             return {"rounds": rounds, "archive_bytes": sizes}
@@ -131,13 +145,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--casque", required=True)
     parser.add_argument("--docker", required=True)
-    parser.add_argument("--base", required=True)
+    parser.add_argument("--group", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipe", choices=sorted(MANIFESTS), action="append")
     parser.add_argument("--peer", choices=["docker", "buildah", "mmdebstrap"], action="append")
     options = parser.parse_args()
-    found = {recipe: bench(recipe, options) for recipe in options.recipe or MANIFESTS}
-    REPORT.mkdir(parents=True, exist_ok=True)
+    stopwatch = Stopwatch(options.group)
+    base = make_base(options, stopwatch)
+    found = {recipe: bench(recipe, options, stopwatch, *base) for recipe in options.recipe or MANIFESTS}
     (REPORT / "build.json").write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
 
 

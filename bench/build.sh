@@ -20,21 +20,25 @@ TEXT
 
 main() {
     case "${1:-}" in -h | --help) usage && exit 0 ;; esac
-    mkdir -p dist/bench
-    engine_start docker
-    base
-    python3 bench/build.py --casque "$PWD/dist/bin/casque" --docker "$(docker_with_buildkit)" --base dist/bench/base.tar "$@"
+    group
+    # Not the machine's own engine: what that does for others would be counted.
+    start_dockerd --bridge none --cgroup-parent "/$GROUP/containers"
+    python3 bench/build.py --casque "$PWD/dist/bin/casque" --docker "$(docker_with_buildkit)" --group "$GROUP" "$@"
 }
 
-# The base image of the Dockerfiles: a minimal Debian of the same suite, made on this machine like casque's own.
-base() {
-    local began took
-    began=$(now_ms)
-    mmdebstrap --quiet --variant=minbase bookworm dist/bench/base.tar
-    took=$(($(now_ms) - began))
-    docker import dist/bench/base.tar casque-bench-base >/dev/null
-    at_exit "docker image rm --force casque-bench-base >/dev/null"
-    say "the base image took mmdebstrap $took ms; Dockerfiles start from it, casque makes its own within its times"
+# Puts this script and all that it starts into a control group, whose processor time is what is measured: the machine
+# may have other work.
+group() {
+    GROUP=casque-bench-$$
+    local root own
+    for root in /sys/fs/cgroup/cpuacct /sys/fs/cgroup; do
+        [[ ! -e $root/cgroup.procs ]] || break
+    done
+    own=$root/$GROUP/own
+    as_root mkdir -p "$own"
+    at_exit "as_root rmdir '$own' '$root/$GROUP'"
+    echo $$ | as_root tee "$own/cgroup.procs" >/dev/null
+    at_exit "echo $$ | as_root tee '$root/cgroup.procs' >/dev/null"
 }
 
 # Prints a client that builds with BuildKit: one with buildx, or one from before it was a plug-in.

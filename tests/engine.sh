@@ -18,6 +18,7 @@ engine_start() {
 }
 
 # A Docker daemon with its own data, socket and log; of the machine it changes the bridge and the packet filter alone.
+# start_dockerd [OPTION]... gives it options besides.
 start_dockerd() {
     [[ -n "$(type -P dockerd)" ]] || die "cannot start Docker: there is no dockerd; tests/install-needs.sh test"
     local home
@@ -26,7 +27,7 @@ start_dockerd() {
     at_exit "as_root rm -rf '$home'"
     forget_network_at_exit docker0 DOCKER
     as_root dockerd --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/pid" \
-        --host "unix://$home/docker.sock" --group "$(id -gn)" >"$home/log" 2>&1 &
+        --host "unix://$home/docker.sock" --group "$(id -gn)" "$@" >"$home/log" 2>&1 &
     local job=$!
     at_exit "end_dockerd $job '$home'"
     export DOCKER_HOST=unix://$home/docker.sock
