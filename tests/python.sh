@@ -22,7 +22,8 @@ main() {
     at_exit "as_root rm -rf '$work'"
     mkdir "$work/project"
     cp tests/python/casque.toml tests/python/oracle.sh tests/python/compare.py "$work/project"
-    python3 tests/python/project.py "$work/project" examples/backend/requirements.lock tests/python/more.txt
+    more "$work" >"$work/more.lock"
+    python3 tests/python/project.py "$work/project" examples/backend/requirements.lock "$work/more.lock"
     built "$work"
     same "both environments were compared" "2" "$(grep --count 'entries, 0 of them different' "$work/said")"
     same "the bill of materials names sources by their address" "docopt-0.6.2.tar.gz" \
@@ -31,6 +32,14 @@ main() {
     same "what distributions are built with does not ship" "" \
         "$(of_package "$work" gcc .SPDXID)$(of_package "$work" wheel .SPDXID)"
     say "ok: pip makes the same of every file"
+}
+
+# Prints further requirements: what an extra needs, and a file by the address that the index gives it.
+more() {
+    cat tests/python/more.txt
+    python3 -m venv "$1/venv"
+    "$1/venv/bin/pip" install --quiet --dry-run --no-deps --report - async-timeout==4.0.3 | jq --raw-output \
+        '.install[] | "\(.metadata.name) @ \(.download_info.url) --hash=sha256:\(.download_info.archive_info.hashes.sha256)"'
 }
 
 # Prints what the bill of materials says of a distribution: of_package WORK NAME FILTER
