@@ -60,6 +60,7 @@ class Round:
 
     def case(self, name, work):
         self.figures[name] = self.stopwatch.measure(work)
+        print(f"  {name}: {self.figures[name]['wall']:.2f} s, {self.figures[name]['cpu']:.2f} CPU s", flush=True)
 
     def update(self, name):
         """Measures a build after a change, and what a customer loads anew of it."""

@@ -36,7 +36,8 @@ group() {
     done
     own=$root/$GROUP/own
     as_root mkdir -p "$own"
-    at_exit "as_root rmdir '$own' '$root/$GROUP'"
+    # The engine makes one of the same name for every controller.
+    at_exit "as_root find /sys/fs/cgroup -depth -type d -path '*/$GROUP*' -exec rmdir {} +"
     echo $$ | as_root tee "$own/cgroup.procs" >/dev/null
     at_exit "echo $$ | as_root tee '$root/cgroup.procs' >/dev/null"
 }

@@ -16,10 +16,10 @@ DOWNLOADS = ["store"]
 LEAF = "redis-*"
 PIN = f'[[base.pin]]\npackages = ["{LEAF}"]\narchive = "bookworm"\npriority = 1001\n\n'
 # The pin of Python that moves.
-MOVED = ["blinker==1.9.0", "blinker==1.8.2"]
+MOVED = ["prompt-toolkit==3.0.53", "prompt-toolkit==3.0.52"]
 MOVED_HASHES = [
-    "ba0efaa9080b619ff2f3459d1d500c57bddea4a6b424b60a91141db6fd2f08bc",
-    "1779309f71bf239144b9399d06ae925637cf6634cf6bd131104184531bf67c01",
+    "01c0891d7f9237d5e339f7d3e42cdae80b7534abb1c7c0e3352efba6231492f2",
+    "9aac639a3bbd33284347de5ad8d68ecc044b91a762dc39b7c21095fcd6a19955",
 ]
 
 
