@@ -375,12 +375,7 @@ impl Supervisor {
             return;
         };
         let ending = ending.clone();
-        let mut needed = vec![false; self.services.len()];
-        for service in self.services.iter().filter(|service| service.is_up()) {
-            for &id in &service.plan().after {
-                needed[id] = true;
-            }
-        }
+        let needed = self.needed();
         for id in self.unsignalled().collect::<Vec<_>>() {
             if !needed[id] || ending.budget.signal_at(id) <= now {
                 let service = &mut self.services[id];
@@ -404,6 +399,20 @@ impl Supervisor {
             actions.push(Action::Log(format!("these do not even die of KILL: `{}`", up.join("`, `"))));
             self.exit(&ending, actions);
         }
+    }
+
+    /// Says of each service whether something that is up comes after it, be it through others that are not: a one-shot in
+    /// between has ended long ago, and those after it still use what it used.
+    fn needed(&self) -> Vec<bool> {
+        let mut needed = vec![false; self.services.len()];
+        let up = self.services.iter().filter(|service| service.is_up());
+        let mut open: Vec<usize> = up.flat_map(|service| &service.plan().after).copied().collect();
+        while let Some(id) = open.pop() {
+            if !std::mem::replace(&mut needed[id], true) {
+                open.extend(&self.services[id].plan().after);
+            }
+        }
+        needed
     }
 
     fn press_strays(&mut self, now: Duration, actions: &mut Vec<Action>) {

@@ -262,6 +262,18 @@ fn services_stop_after_those_that_need_them() {
 }
 
 #[test]
+fn what_was_done_in_between_does_not_end_the_order_of_the_stop() {
+    let mut scene = Scene::new(&json!({
+        "a-db": {}, "b-setup": { "kind": "oneshot", "after": ["a-db"] }, "web": { "after": ["b-setup"] },
+    }));
+    scene.up();
+    assert_eq!(scene.exited(5, 1, 0), [Action::Spawn(2)]);
+    scene.step(6, Event::Running(2));
+    assert_eq!(scene.step(100, terminate()), [Action::Signal(2, libc::SIGTERM)]);
+    assert_eq!(scene.exited(110, 2, 0), [Action::Signal(0, libc::SIGTERM)]);
+}
+
+#[test]
 fn a_service_that_dies_during_the_stop_is_not_started_again() {
     let mut scene = Scene::new(&json!({ "db": {}, "web": { "after": ["db"] } }));
     scene.up();

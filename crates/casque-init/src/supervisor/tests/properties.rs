@@ -371,8 +371,7 @@ impl World {
     }
 
     fn signal(&mut self, now: Duration, id: usize) -> Result<(), String> {
-        let dependent = (0..self.after.len())
-            .find(|other| self.after[*other].contains(&id) && self.runs.contains_key(other));
+        let dependent = self.runs.keys().find(|&&other| self.comes_after(other, id));
         // What was told to stop before is none of the ordered stop's business.
         let asked = self.asked.contains(&true) || self.follows_anybody();
         if let (Some(dependent), true, false) = (dependent, self.stopping_since.is_some(), asked) {
@@ -384,6 +383,11 @@ impl World {
             self.plan(now + at(u64::from(needed)), Some((id, run)), exit);
         }
         Ok(())
+    }
+
+    /// Says whether one service comes after another, be it through others.
+    fn comes_after(&self, id: usize, needed: usize) -> bool {
+        self.after[id].iter().any(|&next| next == needed || self.comes_after(next, needed))
     }
 
     fn follows_anybody(&self) -> bool {
