@@ -22,6 +22,9 @@ def database():
         serverSelectionTimeoutMS=3000,
         connectTimeoutMS=3000,
         socketTimeoutMS=20000,
+        # What was answered is in the journal: a mongod that is killed forgets the last moments of everything else.
+        w="majority",
+        journal=True,
         # A request asks at once whether the server is back, rather than wait for the next of a stream of reports.
         serverMonitoringMode="poll",
         tz_aware=True,
