@@ -34,7 +34,8 @@ def make_celery(settings):
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        worker_soft_shutdown_timeout=2,
+        # Always waited for in full, whatever the tasks in hand need.
+        worker_soft_shutdown_timeout=1,
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
