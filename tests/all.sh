@@ -67,6 +67,7 @@ running() {
     step tests/init.sh
     step tests/wrong-setting.sh
     step tests/port-80.sh
+    step tests/stop-and-kill.sh
     step tests/engines.sh
     step tests/five-commands.sh --engine docker
     step tests/five-commands.sh --engine podman

@@ -7,6 +7,8 @@ make --no-print-directory build
 tests/ordinary-user.sh --full
 tests/same-bytes.sh --bare
 tests/engines.sh --all
+demo/image.sh
+tests/stop-and-kill.sh --rounds 50 --least 200
 # After the builds above its first half is in the cache.
 tests/reproducible.sh examples/backend/casque.layered.toml
 KILLS=40 tests/cache.sh
