@@ -9,6 +9,8 @@ from measure import run
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "backend"
+# What the playbook gets, so that changing what a layer of its own copies does not run it again.
+PARTS = ["Makefile", "VERSION", "backend", "requirements-mongodb.lock", "requirements.lock", "shipping"]
 MANIFESTS = {"plain": "casque.toml", "layered": "casque.layered.toml"}
 # What casque keeps of downloads; the rest of its cache is what building made.
 DOWNLOADS = ["store"]
@@ -74,6 +76,8 @@ class Casque(Builder):
         copied = '\n[[layer]]\nname = "extra"\ncopy = [{ from = "extra", to = "/opt/extra" }]\n'
         pin = PIN if recipe == "layered" else ""
         edit(self.manifest, lambda text: text.replace("\n[data]\n", f"{copied}\n{pin}[data]\n", 1))
+        parts = ", ".join(f'{{ from = "{part}", to = "/src/{part}" }}' for part in PARTS)
+        edit(self.manifest, lambda text: text.replace('{ from = ".", to = "/src" }', parts))
 
     def warm_up(self):
         """Locks anew, with today's archives, and fills the cache of downloads."""
@@ -129,17 +133,21 @@ class Dockerfile(Builder):
     def __init__(self, recipe, work, label):
         super().__init__(recipe, work, label)
         shutil.copy(ROOT / "bench" / f"Dockerfile.{recipe}", self.source / "Dockerfile")
-        edit(self.source / "Dockerfile", lambda text: text.replace("EXPOSE", "COPY extra /opt/extra\nEXPOSE", 1))
+        mounts = " ".join(f"--mount=type=bind,source={part},target=/src/{part},rw" for part in PARTS)
+        self._edit("--mount=type=bind,target=/src,rw", mounts)
+        self._edit("EXPOSE", "COPY extra /opt/extra\nEXPOSE")
         self.tag = f"casque-bench-{recipe}"
 
     def pin_leaf(self, version):
         """Begins with the leaf as the release had it."""
-        pinned = f"redis-server={version} redis-tools={version}"
-        edit(self.source / "Dockerfile", lambda text: text.replace("redis-server", pinned, 1))
+        self.leaf = f"redis-server={version} redis-tools={version}"
+        self._edit("redis-server", self.leaf)
 
     def update_leaf(self):
-        edit(self.source / "Dockerfile", lambda text: (ROOT / "bench" / f"Dockerfile.{self.recipe}").read_text().replace(
-            "EXPOSE", "COPY extra /opt/extra\nEXPOSE", 1))
+        self._edit(self.leaf, "redis-server")
+
+    def _edit(self, before, after):
+        edit(self.source / "Dockerfile", lambda text: text.replace(before, after, 1))
 
     def secrets(self):
         certificates = os.environ.get("SSL_CERT_FILE")
