@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::marks;
-use casque_format::settings::Kind;
+use casque_format::settings::{Kind, Setting};
 
 use super::Project;
 use super::files::{Files, file_name};
@@ -156,6 +156,10 @@ fn is_chosen(name: &str) -> bool {
     !ours && CHOSEN.iter().any(|word| name.contains(word))
 }
 
+fn is_duration(value: &str) -> bool {
+    casque_settings::check(&Setting { kind: Kind::Duration, ..Setting::default() }, value).is_some()
+}
+
 fn proposed(variable: &str, file: &str, value: Option<&str>, filter: Option<&'static str>) -> Proposed {
     let name = variable.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
@@ -168,6 +172,7 @@ fn proposed(variable: &str, file: &str, value: Option<&str>, filter: Option<&'st
         Some("true" | "false" | "True" | "False") => Kind::Bool,
         Some(value) if name.ends_with("port") && value.parse::<u16>().is_ok() => Kind::Port,
         Some(value) if value.parse::<i64>().is_ok() => Kind::Integer,
+        Some(value) if has(&["timeout", "interval"]) && is_duration(value) => Kind::Duration,
         _ if name.ends_with("_host") || has(&["hostname", "domain"]) => Kind::Host,
         _ => Kind::String,
     };
@@ -210,6 +215,8 @@ mod tests {
             (Kind::Url, false, Some("redis://localhost".to_owned()))
         );
         assert_eq!(seen("web_workers", "2"), (Kind::Integer, false, Some("2".to_owned())));
+        assert_eq!(seen("answer_timeout", "60s"), (Kind::Duration, false, Some("60s".to_owned())));
+        assert_eq!(seen("answer_timeout", "long"), (Kind::String, false, Some("long".to_owned())));
         assert_eq!(seen("DEBUG_MAIL", "True"), (Kind::Bool, false, Some("true".to_owned())));
     }
 
