@@ -56,6 +56,9 @@ pub enum Word {
     ///
     /// Only for root and the user of PID 1.
     ExecAs {
+        /// Take it from this plan
+        #[arg(long, hide = true)]
+        plan: Option<String>,
         /// Its name, as `status` shows it
         service: String,
         /// The command and its arguments
@@ -84,7 +87,11 @@ pub enum Word {
     RunLine,
     /// Resolve the settings and write the plan for PID 1
     #[command(hide = true)]
-    Prepare,
+    Prepare {
+        /// Services run: have what changes under them checked first
+        #[arg(long)]
+        running: bool,
+    },
     /// Serve the status page
     #[command(hide = true)]
     Serve,
@@ -111,7 +118,7 @@ pub enum SettingsAction {
         /// The setting's name, as `settings` shows it
         name: String,
     },
-    /// Write a value into the settings file, unless it is wrong
+    /// Write a value into the settings file, and have what runs take it over; a wrong one changes nothing
     Set {
         /// The setting's name, as `settings` shows it
         name: String,
@@ -119,7 +126,7 @@ pub enum SettingsAction {
         #[arg(allow_hyphen_values = true)]
         value: Option<String>,
     },
-    /// Take a value out of the settings file
+    /// Take a value out of the settings file, and have what runs do without it
     Unset {
         /// The setting's name, as `settings` shows it
         name: String,

@@ -16,7 +16,7 @@ const LONGEST_QUESTION: Duration = Duration::from_secs(10);
 /// Sends `request` and returns the answer; a refusal is an error.
 pub fn ask(root: &Root, request: &Request) -> Result<Reply, Error> {
     let limit = match request {
-        Request::Restart { .. } | Request::Stop { .. } | Request::Start { .. } => None,
+        Request::Restart { .. } | Request::Stop { .. } | Request::Start { .. } | Request::Reload => None,
         _ => Some(LONGEST_QUESTION),
     };
     let mut answers = send(root, request, limit)?;

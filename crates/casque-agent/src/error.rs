@@ -63,6 +63,20 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Changed files that a service would not take over.
+    #[error("{}", .0.join("\n"))]
+    Checks(Vec<String>),
+    /// Changed settings that PID 1 did not take over, with what the preparation said.
+    #[error("{}", .0.join("\n"))]
+    NotTakenOver(Vec<String>),
+    /// A service that does not run with changed settings.
+    #[error("`{service}` does not run with it: {reason}; the settings are what they were before")]
+    DoesNotRun {
+        /// Which.
+        service: String,
+        /// What PID 1 knows of it.
+        reason: String,
+    },
     /// What the serving part needs cannot be read.
     #[error("cannot read the agent's configuration: {0}")]
     Config(io::Error),
@@ -214,7 +228,8 @@ impl Error {
     /// Returns the exit code that PID 1 and scripts see.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Templates(_) => 100,
+            Self::Settings(_) | Self::Templates(_) | Self::Checks(_) | Self::NotTakenOver(_) => 100,
+            Self::DoesNotRun { .. } => 100,
             Self::Stamp(_) | Self::Volume { .. } | Self::Directory(_) => 102,
             Self::Outdated { .. } => 3,
             Self::UnknownCommand { .. }

@@ -6,6 +6,7 @@ mod control;
 mod directories;
 mod env;
 mod error;
+mod exchange;
 mod filters;
 mod logs;
 mod mounts;

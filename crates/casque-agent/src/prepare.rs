@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::directories::{self, Outcome};
 use crate::env::Environment;
 use crate::error::{Error, TemplateProblem};
+use crate::exchange::{self, File};
 use crate::logs::logs;
 use crate::mounts;
 use crate::plan;
@@ -30,8 +31,9 @@ use crate::write::{self, Access};
 /// Where the image's time zones are, a file each.
 const ZONES: &str = "/usr/share/zoneinfo";
 
-/// Leaves the resolved plan in `/run/casque`; returns warnings for the operator.
-pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Error> {
+/// Leaves the resolved plan in `/run/casque`; returns warnings for the operator. `running`: services read what is there, so
+/// that what changes is checked first and stays what it was if a check says no.
+pub fn prepare(root: &Root, environment: &Environment, running: bool) -> Result<Vec<String>, Error> {
     // Whatever it was: the modes below are meant as they are written.
     umask(Mode::from_raw_mode(0o022));
     let plan = read_plan(root)?;
@@ -63,7 +65,12 @@ pub fn prepare(root: &Root, environment: &Environment) -> Result<Vec<String>, Er
         kept.map(|text| (name.clone(), text)).map_err(|source| Error::Secret { setting: name, source })
     });
     set(&mut settings, &kept.collect::<Result<Vec<_>, _>>()?);
-    write_run(root, &plan, &settings, Start { environment, warnings: &warnings, instance: &instance })?;
+    write_run(
+        root,
+        &plan,
+        &settings,
+        Start { environment, warnings: &warnings, instance: &instance, running },
+    )?;
     Ok(warnings)
 }
 
@@ -158,7 +165,7 @@ fn unusable(root: &Root, path: &str, source: io::Error) -> Error {
 }
 
 /// Returns an error without the path that was put around it, for messages that name the path themselves.
-fn bare(error: io::Error) -> io::Error {
+pub fn bare(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|source| source.downcast_ref());
     let code = inner.map_or_else(|| error.raw_os_error(), io::Error::raw_os_error);
     code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
@@ -181,6 +188,7 @@ struct Start<'a> {
     environment: &'a Environment,
     warnings: &'a [String],
     instance: &'a str,
+    running: bool,
 }
 
 /// Writes everything below `/run/casque` but the sockets; the plan comes last.
@@ -196,12 +204,16 @@ fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, start: Start) -
     let place = |template: &Template| root.join(&format!("{}{}", paths::RENDERED, template.path));
     let files: BTreeSet<PathBuf> = rendered.iter().map(|(template, _)| place(template)).collect();
     remove_others(&below, &files).map_err(|source| Error::Run { path: below.clone(), source })?;
-    for (template, text) in rendered {
+    let mut files = Vec::new();
+    for (template, text) in &rendered {
         let path = place(template);
         make_directories(path.parent().unwrap_or(&below))?;
         let access = Access::handed_to(template.uid, template.gid, template.mode);
-        write::replace(&path, text.as_bytes(), access)
-            .map_err(|source| Error::Run { path, source: bare(source) })?;
+        files.push(File { name: &template.path, path, content: text, access });
+    }
+    match start.running {
+        true => exchange::exchange(root, &files, &run_plan)?,
+        false => files.iter().try_for_each(File::write)?,
     }
 
     let agent = &plan.agent;
@@ -236,7 +248,7 @@ fn lock(directory: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-fn write_json(path: &Path, document: &impl Serialize, access: Access) -> Result<(), Error> {
+pub fn write_json(path: &Path, document: &impl Serialize, access: Access) -> Result<(), Error> {
     let written = serde_json::to_vec_pretty(document)
         .map_err(io::Error::from)
         .and_then(|content| write::replace(path, &content, access));

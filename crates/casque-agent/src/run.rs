@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use casque_format::control::Request;
+use casque_format::paths;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::cli::{Cli, Service, SettingsAction, Word};
@@ -55,8 +56,9 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
         }
         Word::Logs { service, lines, follow: false, json } => logs::run(&root, service, lines, json),
         Word::Events { json } => events::run(&root, json).map(|()| String::new()),
-        Word::ExecAs { service, command } => {
-            Err(exec_as::run(&root, &service, &command, environment.get("TERM")))
+        Word::ExecAs { plan, service, command } => {
+            let plan = plan.as_deref().unwrap_or(paths::RUN_PLAN);
+            Err(exec_as::run(&root.join(plan), &service, &command, environment.get("TERM")))
         }
         Word::Restart(of) => command(&root, |service| Request::Restart { service }, of),
         Word::Stop(of) => command(&root, |service| Request::Stop { service }, of),
@@ -75,8 +77,8 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
             }
         }
         Word::RunLine => Ok(run_line::run(&read_plan(&root)?)),
-        Word::Prepare => {
-            prepare(&root, environment)?.iter().for_each(|warning| ui::warning(warning));
+        Word::Prepare { running } => {
+            prepare(&root, environment, running)?.iter().for_each(|warning| ui::warning(warning));
             Ok(String::new())
         }
         Word::Serve => serve(&root, environment, clock).map(|()| String::new()),

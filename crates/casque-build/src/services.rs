@@ -61,7 +61,10 @@ pub(crate) fn services(
         for (variable, value) in carried {
             made.service.environment.entry(variable.clone()).or_insert_with(|| value.clone());
         }
-        program_exists(name, &made.service, root)?;
+        program_exists(name, &made.service, &made.service.command, root)?;
+        if let Some(check) = &made.service.check {
+            program_exists(name, &made.service, check, root)?;
+        }
         let from = rule.from.as_ref().map(|from| from.get_ref().as_str()).unwrap_or_default();
         if let Some(summary) = casque_units::summary(&made.notes) {
             all.summaries.push(format!("service `{name}` from `{from}`: {summary}"));
@@ -109,6 +112,7 @@ fn before(image: &ImageService, step: Step) -> ImageService {
     service.once = None;
     service.schedule = None;
     service.reload = None;
+    service.check = None;
     service.replicas = None;
     service.when_lost.clear();
     service.restart = Restart { policy: RestartPolicy::OnFailure, ..Restart::default() };
@@ -239,6 +243,7 @@ fn checks(rule: &ServiceRule, service: &mut Service) {
         |rule: &ReloadRule| rule.signal.as_ref().map(|signal| Reload::Signal(signal.get_ref().clone()));
     let command = |rule: &ReloadRule| rule.exec.clone().map(Reload::Exec);
     service.reload = rule.reload.as_ref().and_then(|rule| signal(rule).or_else(|| command(rule)));
+    service.check.clone_from(&rule.check);
     service.files =
         rule.files.as_ref().map(|files| files.iter().map(|file| file.get_ref().clone()).collect());
 }
@@ -255,6 +260,8 @@ pub(crate) fn agent(identity: Identity) -> ImageService {
         ready: Some(Ready::Unix(paths::AGENT_SOCKET.to_owned())),
         critical: false,
         sockets: Sockets::Agent,
+        reload: Some(Reload::Signal("HUP".to_owned())),
+        files: Some(vec![paths::AGENT_CONFIG.to_owned()]),
         remove: vec![paths::AGENT_SOCKET.to_owned()],
         stop: Stop { timeout_ms: 500, ..Stop::default() },
         ..plain()
@@ -390,9 +397,14 @@ fn identity(
     Ok(Some(identity))
 }
 
-/// Checks that the program a service runs is in the image.
-fn program_exists(name: &str, service: &Service, root: &Path) -> Result<(), ServiceError> {
-    let program = service.command.first().map(String::as_str).unwrap_or_default();
+/// Checks that the program of a command that a service runs is in the image.
+fn program_exists(
+    name: &str,
+    service: &Service,
+    command: &[String],
+    root: &Path,
+) -> Result<(), ServiceError> {
+    let program = command.first().map(String::as_str).unwrap_or_default();
     let in_root = |path: &str| {
         let place = located(root, Path::new(path));
         place.is_ok_and(|place| place.symlink_metadata().is_ok())

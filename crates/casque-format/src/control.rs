@@ -28,7 +28,8 @@ pub enum Request {
         /// Which.
         service: String,
     },
-    /// Prepares the plan anew and carries out what is different in it; answered when that has begun, or with why nothing was changed.
+    /// Prepares the plan anew and carries out what is different in it; answered with [`Reply::Reloaded`] when that has begun, or
+    /// with why nothing was changed: the first line says it, those after it are what the preparation wrote.
     Reload,
     /// Answered with the newest captured lines.
     Logs {
@@ -62,6 +63,11 @@ pub enum Reply {
     },
     /// The command was carried out.
     Done,
+    /// Another plan is being carried out.
+    Reloaded {
+        /// The services that it touches, sorted by name.
+        changes: Vec<Change>,
+    },
     /// Captured lines, oldest first, labelled as on stdout, secrets masked.
     Logs {
         /// Those lines.
@@ -77,6 +83,27 @@ pub enum Reply {
         /// Why, for people.
         message: String,
     },
+}
+
+/// What another plan does to one service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Change {
+    /// Its name.
+    pub service: String,
+    /// What happens to it.
+    pub touched: Touched,
+}
+
+/// What happens to a service whose plan or files are others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Touched {
+    /// It is told, and runs on.
+    Told,
+    /// It is started, anew or for the first time.
+    Started,
+    /// It is stopped.
+    Stopped,
 }
 
 /// A change of state, of the container or of one service.

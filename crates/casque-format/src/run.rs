@@ -130,6 +130,9 @@ pub struct Service {
     /// How it takes over changed files; none means that it is started anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload: Option<Reload>,
+    /// An argument vector, run as the service's user, that exits 0 when the service can take over changed files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Vec<String>>,
     /// The rendered files that it reads; none means that it may read all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<String>>,
@@ -174,6 +177,7 @@ impl Service {
             once: None,
             schedule: None,
             reload: None,
+            check: None,
             files: None,
             start_timeout_ms: START_TIMEOUT_MS,
             restart: Restart::default(),

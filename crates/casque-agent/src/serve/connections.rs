@@ -100,13 +100,14 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     let service = service_fn(|request: Request<Incoming>| async {
         let (head, body) = request.into_parts();
         drain(body).await;
-        let volume = match wants_volume(head.uri.path(), &served.config) {
+        let config = Rc::clone(&served.config.borrow());
+        let volume = match wants_volume(head.uri.path(), &config) {
             true => room(served.root.clone()).await,
             false => None,
         };
         let view = state.borrow().clone();
         let asked = Asked { head: &head, peer, volume, now: Instant::now(), time: (served.clock)() };
-        Ok::<Response<String>, Infallible>(answer(&asked, &served.config, &view))
+        Ok::<Response<String>, Infallible>(answer(&asked, &config, &view))
     });
     http1::Builder::new()
         .keep_alive(false)

@@ -6,6 +6,7 @@ mod metrics;
 mod page;
 mod watch;
 
+use std::cell::RefCell;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
@@ -21,10 +22,11 @@ use crate::env::Environment;
 use crate::error::Error;
 use crate::root::Root;
 use crate::sys;
+use crate::ui;
 
 /// What is served: where it is, and who may see what of it.
 struct Served {
-    config: AgentConfig,
+    config: RefCell<Rc<AgentConfig>>,
     root: Root,
     clock: Clock,
 }
@@ -32,36 +34,46 @@ struct Served {
 /// Returns the time in seconds since 1970.
 pub type Clock = fn() -> i64;
 
-/// Serves until TERM or INT.
+/// Serves until TERM or INT; on HUP it reads its configuration again.
 pub fn serve(root: &Root, environment: &Environment, clock: Clock) -> Result<(), Error> {
     let count = environment.number("LISTEN_FDS").unwrap_or(0);
     let inherited = sys::inherited_listeners(count)
         .map_err(|source| Error::Serve { place: "the inherited sockets".to_owned(), source })?;
-    let content = fs::read(root.join(paths::AGENT_CONFIG)).map_err(Error::Config)?;
-    let config: AgentConfig = serde_json::from_slice(&content).map_err(Error::ConfigSyntax)?;
+    let config = read(root)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let failed = |source| Error::Serve { place: paths::AGENT_SOCKET.to_owned(), source };
     let runtime = runtime.map_err(failed)?;
     LocalSet::new().block_on(&runtime, async {
         let unix = bind(root).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut changed = signal(SignalKind::hangup()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let state = watch::follow(root.join(paths::CONTROL_SOCKET));
-        let config = Rc::new(Served { config, root: root.clone(), clock });
+        let served = Rc::new(Served { config: RefCell::new(Rc::new(config)), root: root.clone(), clock });
         for listener in inherited {
             tokio::task::spawn_local(connections::accept_while_needed(
                 listener,
-                Rc::clone(&config),
+                Rc::clone(&served),
                 state.clone(),
             ));
         }
-        tokio::task::spawn_local(connections::accept_always(unix, config, state));
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        tokio::task::spawn_local(connections::accept_always(unix, Rc::clone(&served), state));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = changed.recv() => match read(root) {
+                    Ok(config) => drop(served.config.replace(Rc::new(config))),
+                    Err(error) => ui::error(&error.to_string()),
+                },
+            }
         }
-        Ok(())
     })
+}
+
+fn read(root: &Root) -> Result<AgentConfig, Error> {
+    let content = fs::read(root.join(paths::AGENT_CONFIG)).map_err(Error::Config)?;
+    serde_json::from_slice(&content).map_err(Error::ConfigSyntax)
 }
 
 /// Opens the socket to which the front sends the status path. Whoever may connect to the front may

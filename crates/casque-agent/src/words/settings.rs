@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod check;
+mod live;
 
 use std::os::unix::fs::MetadataExt;
 

@@ -3,6 +3,7 @@
 
 mod filters;
 mod instance;
+mod live;
 mod prepare;
 mod serve;
 mod settings;

@@ -245,6 +245,30 @@ fn term_ends_it_and_wrong_descriptors_are_named() {
 }
 
 #[test]
+fn hup_has_it_read_its_configuration_again_and_keep_what_it_has_when_that_is_none() {
+    let served = Served::start();
+    served.wait_until("starting");
+    let knows = |token: &str| {
+        let head = format!("GET /status HTTP/1.1\r\nUser-Agent: monitor {token}");
+        served.unix(&head).json().get("details").is_some()
+    };
+    assert_eq!((knows("T0ken"), knows("other")), (true, false));
+    let pid = rustix::process::Pid::from_child(&served.child);
+    let tell = |config: &str| {
+        served.instance.write(paths::AGENT_CONFIG, config);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    };
+    let before = served.instance.read(paths::AGENT_CONFIG);
+    tell("{");
+    tell(&before.replace("T0ken", "other"));
+    let deadline = std::time::Instant::now() + LIMIT;
+    while !knows("other") {
+        assert!(std::time::Instant::now() < deadline, "the new token is never known");
+    }
+    assert!(!knows("T0ken"));
+}
+
+#[test]
 fn metrics_and_probes_are_answered_on_both_sockets() {
     let served = Served::start();
     let token = "\r\nAuthorization: Bearer T0ken";

@@ -69,6 +69,10 @@ impl Checker<'_> {
                 return self.value(table(), key(".failures"), "0", "1 or more");
             }
         }
+        if rule.check.as_ref().is_some_and(|command| command.first().is_none_or(String::is_empty)) {
+            let expected = "a command, such as `[\"nginx\", \"-t\"]`";
+            return self.value(table(), format!("service.{name}.check"), "empty", expected);
+        }
         let Some(reload) = &rule.reload else {
             return Ok(());
         };

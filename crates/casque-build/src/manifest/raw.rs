@@ -455,6 +455,8 @@ pub struct ServiceRule {
     pub schedule: Option<Spanned<String>>,
     /// How it takes over changed files.
     pub reload: Option<ReloadRule>,
+    /// Asks whether it can take over changed files.
+    pub check: Option<Vec<String>>,
     /// The files with marks that it reads.
     pub files: Option<Vec<Spanned<String>>>,
     /// From spawn to ready.

@@ -156,7 +156,7 @@ fn what_only_the_manifest_can_say_reaches_the_plan() {
         "[service.shop]\ncommand = [\"/bin/shop\"]\nuser = \"shop\"\nrequires = [\"setup\"]\nwhen-lost = { db = \"restart\" }\n",
         "after = [\"db\"]\nready = { notify = true }\nhealth = { http = \"http://127.0.0.1/\", failures = 2 }\n",
         "nice = 5\noom-score-adjust = 200\numask = \"0027\"\nlimits = { nofile = 99 }\ninherit = [\"TZ\"]\n",
-        "replicas = { per-cpu = 2, per-memory = \"256MiB\" }\nreload = { signal = \"HUP\" }\nfiles = [\"/etc/shop.ini\"]\n",
+        "replicas = { per-cpu = 2, per-memory = \"256MiB\" }\nreload = { signal = \"HUP\" }\ncheck = [\"/bin/shop\", \"-t\"]\nfiles = [\"/etc/shop.ini\"]\n",
         "directories = [{ path = \"/run/shop\", mode = \"0700\" }, { path = \"/run/all\", owner = \"root\" }]\n",
     ));
     let shop = &made.services["shop"].service;
@@ -171,6 +171,7 @@ fn what_only_the_manifest_can_say_reaches_the_plan() {
     assert_eq!((shop.nice, shop.oom_score_adjust, shop.umask), (Some(5), Some(200), Some(0o027)));
     assert_eq!(shop.replicas.as_ref().unwrap().per_memory, Some(256 << 20));
     assert_eq!(shop.reload, Some(Reload::Signal("HUP".to_owned())));
+    assert_eq!(shop.check.as_deref(), Some(&["/bin/shop".to_owned(), "-t".to_owned()][..]));
     assert_eq!(shop.files.as_deref(), Some(&["/etc/shop.ini".to_owned()][..]));
     assert_eq!(
         shop.directories,

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use casque_format::control::Reply;
+use casque_format::control::{Change, Reply};
 
 use super::Engine;
 use crate::exit::{Exit, Span};
@@ -34,6 +34,8 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(super) struct Reloading {
     client: u64,
+    /// The newest line of the log when it began.
+    began: u64,
     pub(super) deadline: Duration,
     killed: bool,
 }
@@ -53,7 +55,8 @@ impl Engine {
         if let Some(message) = refusal {
             return self.reply(client, &Reply::Error { message }, now);
         }
-        self.reloading = Some(Reloading { client, deadline: now + LIMIT, killed: false });
+        let began = self.log.lines();
+        self.reloading = Some(Reloading { client, began, deadline: now + LIMIT, killed: false });
         if self.source.prepare.is_none() {
             self.prepared(Exit::Code(0), now);
         }
@@ -63,8 +66,11 @@ impl Engine {
         let Some(plan) = &self.source.prepare else {
             return Ok(());
         };
-        let command = Command::service(&plan.spec, self.own_uid == 0, 0);
-        let (child, stream) = self.start_errand(&command, &plan.name.clone())?;
+        let (mut spec, name) = (plan.spec.clone(), plan.name.clone());
+        // What changes under services that run is checked before.
+        spec.command.push("--running".to_owned());
+        let command = Command::service(&spec, self.own_uid == 0, 0);
+        let (child, stream) = self.start_errand(&command, &name)?;
         self.children.add(PREPARE, child, command, stream, now);
         Ok(())
     }
@@ -96,17 +102,20 @@ impl Engine {
             exit => Err(format!("the plan could not be prepared: {exit}")),
         };
         let reply = match outcome {
-            Ok(()) => Reply::Done,
+            Ok(changes) => Reply::Reloaded { changes },
             Err(problem) => {
                 let message = format!("{problem}; nothing was changed");
                 self.log.say(&message);
-                Reply::Error { message }
+                let label = self.source.prepare.as_ref().map(|plan| plan.name.as_str());
+                let said = label.map(|label| self.log.since(label, reloading.began)).unwrap_or_default();
+                let lines: Vec<String> = std::iter::once(message).chain(said).collect();
+                Reply::Error { message: lines.join("\n") }
             }
         };
         self.reply(reloading.client, &reply, now);
     }
 
-    fn change_plan(&mut self, now: Duration) -> Result<(), String> {
+    fn change_plan(&mut self, now: Duration) -> Result<Vec<Change>, String> {
         let plan = self.load_plan().map_err(|error| error.to_string())?;
         if plan.listen != self.listen {
             return Err("the exposed ports are others, which takes another container".to_owned());
@@ -115,9 +124,9 @@ impl Engine {
         let logs = plan.logs.clone();
         let names: Vec<String> = plan.services.iter().map(|service| service.name.clone()).collect();
         let mut actions = Vec::new();
-        if !self.supervisor.change(now, plan, &mut actions) {
+        let Some(changes) = self.supervisor.change(now, plan, &mut actions) else {
             return Err("the container is stopping".to_owned());
-        }
+        };
         // Whatever still runs may write what was secret before.
         self.mask.extend(mask);
         self.mask.sort();
@@ -130,7 +139,7 @@ impl Engine {
         }
         self.watch_surroundings();
         self.events.push_back(Event::Due);
-        Ok(())
+        Ok(changes)
     }
 
     /// Tells a service that its files have changed.

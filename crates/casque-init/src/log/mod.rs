@@ -299,6 +299,22 @@ impl Log {
         Some(newest)
     }
 
+    /// Returns the number of the newest line.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Returns the lines of a label that are newer than the line `number`, oldest first; not more than an answer holds.
+    pub(crate) fn since(&self, label: &str, number: u64) -> Vec<String> {
+        const MOST: usize = 100;
+        let ring = self.labels.get(label).map(|label| label.ring.newest());
+        let newer = ring.into_iter().flatten().take(MOST).take_while(|&(line, _)| line > number);
+        let mut lines: Vec<String> =
+            newer.map(|(_, line)| String::from_utf8_lossy(line).into_owned()).collect();
+        lines.reverse();
+        lines
+    }
+
     /// From now on keeps what is written for [`Self::fresh`], or no longer.
     pub(crate) fn follow(&mut self, follow: bool) {
         match follow {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use casque_format::control::Touched;
+
 use super::{Service, State, Then};
 use crate::backoff::Backoff;
 use crate::exit::Cause;
@@ -14,8 +16,13 @@ impl Service {
         self.retired
     }
 
-    /// Takes the plan that is valid from now on, and starts anew or is told, if it is different.
-    pub(crate) fn replace(&mut self, now: Duration, plan: Planned, actions: &mut Vec<Action>) {
+    /// Takes the plan that is valid from now on, and starts anew or is told, if it is different. Says which.
+    pub(crate) fn replace(
+        &mut self,
+        now: Duration,
+        plan: Planned,
+        actions: &mut Vec<Action>,
+    ) -> Option<Touched> {
         let came_back = std::mem::take(&mut self.retired);
         let newest = self.next_plan.as_ref().unwrap_or(&self.plan);
         let same_program = newest.name == plan.name && newest.spec == plan.spec;
@@ -28,46 +35,56 @@ impl Service {
                     Some(next) => *next = plan,
                     None => self.plan = plan,
                 }
+                None
             }
             _ if told && self.next_plan.is_none() => {
                 self.log("is told of its changed files".to_owned(), actions);
                 self.plan = plan;
                 actions.push(Action::Tell(self.id));
+                Some(Touched::Told)
             }
             State::Starting { .. } | State::Ready => {
                 self.log("is started anew, its plan or its files have changed".to_owned(), actions);
                 self.next_plan = Some(plan);
                 let kill_at = now + self.stop_timeout();
                 self.stop(now, kill_at, Then::Wait, actions);
+                Some(Touched::Started)
             }
-            State::Stopping { .. } => self.next_plan = Some(plan),
+            State::Stopping { .. } => {
+                self.next_plan = Some(plan);
+                Some(Touched::Started)
+            }
             State::Waiting | State::Backoff { .. } | State::Done | State::Scheduled | State::Failed(_) => {
                 self.next_plan = Some(plan);
                 self.take_next_plan();
                 self.backoff.forget();
                 self.enter(now, State::Waiting);
+                Some(Touched::Started)
             }
             // Whoever stopped it may start it.
             State::Stopped if came_back => {
                 self.next_plan = Some(plan);
                 self.take_next_plan();
                 self.enter(now, State::Waiting);
+                Some(Touched::Started)
             }
             State::Stopped => {
                 self.next_plan = Some(plan);
                 self.take_next_plan();
+                None
             }
         }
     }
 
-    /// Stops for good: the plan does not have it any more.
-    pub(crate) fn retire(&mut self, now: Duration, actions: &mut Vec<Action>) {
+    /// Stops for good: the plan does not have it any more. Says whether it did until now.
+    pub(crate) fn retire(&mut self, now: Duration, actions: &mut Vec<Action>) -> bool {
         if std::mem::replace(&mut self.retired, true) {
-            return;
+            return false;
         }
         self.log("is stopped, the plan does not have it any more".to_owned(), actions);
         let kill_at = now + self.stop_timeout();
         self.stop(now, kill_at, Then::Stay, actions);
+        true
     }
 
     pub(super) fn take_next_plan(&mut self) {

@@ -3,17 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use casque_format::control::{Change, Touched};
+
 use super::{Action, Phase, Supervisor};
 use crate::plan::{Plan, Planned};
 use crate::service::Service;
 
 impl Supervisor {
-    /// Carries out another plan from now on; what is the same in both goes on as if nothing had happened. Says whether it does:
-    /// not once the container stops.
-    pub(crate) fn change(&mut self, now: Duration, plan: Plan, actions: &mut Vec<Action>) -> bool {
+    /// Carries out another plan from now on; what is the same in both goes on as if nothing had happened. Returns what
+    /// was touched; nothing once the container stops.
+    pub(crate) fn change(
+        &mut self,
+        now: Duration,
+        plan: Plan,
+        actions: &mut Vec<Action>,
+    ) -> Option<Vec<Change>> {
         if !matches!(self.phase, Phase::Running) {
-            return false;
+            return None;
         }
+        let mut changes = Vec::new();
+        let mut touch = |name: &str, touched| changes.push(Change { service: name.to_owned(), touched });
         self.stop_budget = plan.stop_budget;
         let mut known: BTreeMap<String, usize> = self
             .services
@@ -33,15 +42,20 @@ impl Supervisor {
             })
             .collect();
         for (place, service) in self.services.iter_mut().enumerate() {
-            if !places.contains(&place) {
-                service.retire(now, actions);
+            if !places.contains(&place) && service.retire(now, actions) {
+                touch(&service.plan().name, Touched::Stopped);
             }
         }
         for (planned, &place) in plan.services.into_iter().zip(&places) {
             let planned = moved(planned, &places);
             match self.services.get_mut(place) {
-                Some(service) => service.replace(now, planned, actions),
+                Some(service) => {
+                    if let Some(touched) = service.replace(now, planned, actions) {
+                        touch(&service.plan().name, touched);
+                    }
+                }
                 None => {
+                    touch(&planned.name, Touched::Started);
                     let chance = self.chance.split();
                     self.services.push(Service::new(place, planned, chance));
                     self.losses.push(0);
@@ -55,7 +69,8 @@ impl Supervisor {
             }
         }
         self.phases += 1;
-        true
+        changes.sort();
+        Some(changes)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One-shots that run once, and plans that change while everything runs.
 
-use casque_format::control::{Reply, Request, ServiceState};
+use casque_format::control::{Change, Reply, Request, ServiceState, Touched};
 use serde_json::{Value, json};
 
 use crate::behaviours::{ready_file, start};
@@ -113,7 +113,11 @@ fn behaviour_28_another_plan_restarts_only_what_changed_and_a_bad_one_nothing() 
         snapshot.services.iter().map(|service| (service.name.clone(), service.pid)).collect::<Vec<_>>()
     };
     let first = pids(&container);
-    assert_eq!(container.ask(&Request::Reload), Reply::Done);
+    let reloaded = |changes: &[(&str, Touched)]| {
+        let change = |&(service, touched): &(&str, Touched)| Change { service: service.to_owned(), touched };
+        Reply::Reloaded { changes: changes.iter().map(change).collect() }
+    };
+    assert_eq!(container.ask(&Request::Reload), reloaded(&[]));
     assert_eq!(pids(&container), first);
     // A plan that nobody can carry out.
     let mut bad = before.clone();
@@ -134,7 +138,13 @@ fn behaviour_28_another_plan_restarts_only_what_changed_and_a_bad_one_nothing() 
     after["new"] = json!({ "command": ["sleep", "1000"], "after": ["web"] });
     std::fs::write(container.path("told.ini"), "changed").unwrap();
     container.write_plan(&plan(&after));
-    assert_eq!(container.ask(&Request::Reload), Reply::Done);
+    let touched = [
+        ("new", Touched::Started),
+        ("teller", Touched::Told),
+        ("told", Touched::Told),
+        ("web", Touched::Started),
+    ];
+    assert_eq!(container.ask(&Request::Reload), reloaded(&touched));
     container.until("the signal has come", || container.path("told").exists());
     container.wait_for("new", |new| new.state == ServiceState::Ready);
     let second = pids(&container);
@@ -147,7 +157,8 @@ fn behaviour_28_another_plan_restarts_only_what_changed_and_a_bad_one_nothing() 
     after.as_object_mut().unwrap().remove("cache");
     after["web"]["after"] = json!([]);
     container.write_plan(&plan(&after));
-    assert_eq!(container.ask(&Request::Reload), Reply::Done);
+    let touched = [("cache", Touched::Stopped), ("web", Touched::Started)];
+    assert_eq!(container.ask(&Request::Reload), reloaded(&touched));
     let names =
         |snapshot: &casque_format::control::Snapshot| snapshot.services.iter().all(|s| s.name != "cache");
     container.wait(names);

@@ -115,7 +115,8 @@ fn a_reload_prepares_anew_and_what_the_agent_refuses_changes_nothing() {
     let first = services("echo first; exec sleep 1000");
     let second = services("echo second; touch /run/second; exec sleep 1000");
     let agent = format!(
-        "echo >> /run/runs
+        "[ \"$*\" = prepare ] || [ \"$*\" = 'prepare --running' ] || exit 9
+        echo >> /run/runs
         case $(wc -l < /run/runs) in
         1) cat > /run/casque/plan.json <<'END'\n{first}\nEND\n;;
         2) echo 'error: setting `port`: given `x`, expected a port' >&2; exit 100;;
@@ -125,10 +126,15 @@ fn a_reload_prepares_anew_and_what_the_agent_refuses_changes_nothing() {
     let Some(output) = run(&agent, &[]) else { return };
     assert_eq!(output.status.code(), Some(7), "{output:?}");
     let text = text(&output);
-    let refusal = r#"asker | {"reply":"error","message":"the plan could not be prepared: exited with 100; nothing was changed"}"#;
+    let refusal = r#"asker | {"reply":"error","message":"the plan could not be prepared: exited with 100; nothing was changed\nerror: setting `port`: given `x`, expected a port"}"#;
     assert!(text.contains(refusal), "{text}");
     assert!(text.contains("prepare | error: setting `port`: given `x`, expected a port\n"), "{text}");
-    assert!(text.contains("asker | {\"reply\":\"done\"}\n"), "{text}");
+    assert!(
+        text.contains(
+            "asker | {\"reply\":\"reloaded\",\"changes\":[{\"service\":\"web\",\"touched\":\"started\"}]}\n"
+        ),
+        "{text}"
+    );
     assert_eq!(text.matches("web | first\n").count(), 1, "{text}");
     assert_eq!(text.matches("web | second\n").count(), 1, "{text}");
     assert!(text.contains("casque | `web` is started anew, its plan or its files have changed\n"), "{text}");

@@ -1,4 +1,5 @@
-//! `settings set` and `settings unset`: the settings file is changed only when the product would start with it.
+//! `settings set` and `settings unset`: the settings file is changed only when the product would start with it, and when
+//! one that runs does not refuse it.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Read};
@@ -13,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use toml_edit::{Array, DocumentMut, Item, Key};
 
-use super::known;
+use super::{known, live};
 use crate::error::Error;
 use crate::prepare::render;
 use crate::settings::{Origin, Problem, Settings, Sources, file, shown};
@@ -44,18 +45,16 @@ pub fn set(sources: &Sources, plan: &ImagePlan, name: &str, value: Option<String
             origin,
         }]));
     }
-    change(sources, plan, |document| put(document, name, setting, &value))?;
-    Ok(format!(
-        "`{name}` is in `{}`; it takes effect at the next start of the container\n",
-        paths::SETTINGS_FILE
-    ))
+    let effect = change(sources, plan, |document| put(document, name, setting, &value))?;
+    let effect = effect.unwrap_or_else(|| "it takes effect at the next start of the container".to_owned());
+    Ok(format!("`{name}` is in `{}`; {effect}\n", paths::SETTINGS_FILE))
 }
 
 /// Takes the value of a setting out of the file.
 pub fn unset(sources: &Sources, plan: &ImagePlan, name: &str) -> Result<String, Error> {
     known(sources, name)?;
     let mut there = false;
-    change(sources, plan, |document| {
+    let effect = change(sources, plan, |document| {
         let names =
             std::iter::once(name).chain(sources.settings[name].renamed_from.iter().map(String::as_str));
         for name in names {
@@ -64,9 +63,11 @@ pub fn unset(sources: &Sources, plan: &ImagePlan, name: &str) -> Result<String, 
     })?;
     let place = paths::SETTINGS_FILE;
     Ok(match there {
-        true => format!(
-            "`{name}` is no longer in `{place}`; that takes effect at the next start of the container\n"
-        ),
+        true => {
+            let effect =
+                effect.unwrap_or_else(|| "that takes effect at the next start of the container".to_owned());
+            format!("`{name}` is no longer in `{place}`; {effect}\n")
+        }
         false => format!("`{name}` was not in `{place}`\n"),
     })
 }
@@ -82,8 +83,13 @@ fn decided_here(sources: &Sources, name: &str) -> Result<(), Error> {
     }
 }
 
-/// Changes the file, unless that would make wrong what was right. Two at the same time follow each other.
-fn change(sources: &Sources, plan: &ImagePlan, edit: impl FnOnce(&mut DocumentMut)) -> Result<(), Error> {
+/// Changes the file, unless that would make wrong what was right, and says what of the product took it over; nothing if none
+/// runs. Two at the same time follow each other.
+fn change(
+    sources: &Sources,
+    plan: &ImagePlan,
+    edit: impl FnOnce(&mut DocumentMut),
+) -> Result<Option<String>, Error> {
     let path = sources.root.join(paths::SETTINGS_FILE);
     let failed = |source| Error::SettingsFile { source };
     let directory = path.parent().expect("the settings file is in a directory");
@@ -102,16 +108,29 @@ fn change(sources: &Sources, plan: &ImagePlan, edit: impl FnOnce(&mut DocumentMu
     edit(&mut document);
     let after = document.to_string();
     let settings = sources.resolve_with(file::parse(&after).map_err(wrong)?);
-    new_problems(earlier, settings)?
-        .map_or(Ok(()), |settings| render(sources.root, &plan.templates, &settings).map(drop))?;
-    if after == before {
-        return Ok(());
+    let settings = new_problems(earlier, settings)?;
+    if let Some(settings) = &settings {
+        render(sources.root, &plan.templates, settings)?;
     }
     let access = match fs::metadata(&path) {
         Ok(there) => Access::handed_to(there.uid(), there.gid(), there.permissions().mode() & 0o7777),
         Err(_) => Access::PRIVATE,
     };
-    write::replace(&path, after.as_bytes(), access).map_err(failed)
+    if after != before {
+        write::replace(&path, after.as_bytes(), access).map_err(failed)?;
+    }
+    if settings.is_none() {
+        // What else is wrong would be refused, and was before.
+        return Ok(None);
+    }
+    let taken = live::take_over(sources.root);
+    if taken.is_err() && after != before {
+        write::replace(&path, before.as_bytes(), access).map_err(failed)?;
+        if let Err(Error::DoesNotRun { .. }) = taken {
+            live::take_over(sources.root)?;
+        }
+    }
+    Ok(taken?.map(|changes| live::told(&changes)))
 }
 
 /// Returns what is wrong now and was not before: one of several mistakes may be corrected at a time.
