@@ -66,6 +66,7 @@ running() {
     step tests/offline.sh
     step tests/init.sh
     step tests/wrong-setting.sh
+    step tests/settings-live.sh
     step tests/port-80.sh
     step tests/stop-and-kill.sh
     step tests/engines.sh
