@@ -32,7 +32,7 @@ deploy() {
         if [ "$1" = layered ]; then
             for name in backend:requirements mongodb:requirements-mongodb; do
                 python3 -m venv "/opt/${name%%:*}/venv"
-                "/opt/${name%%:*}/venv/bin/pip" install --quiet --require-hashes --no-compile --requirement "/src/${name#*:}.lock"
+                "/opt/${name%%:*}/venv/bin/pip" install --quiet --require-hashes --requirement "/src/${name#*:}.lock"
             done
         fi
         make -C /src fulldeploy stage=docker
