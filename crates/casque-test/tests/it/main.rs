@@ -11,6 +11,7 @@ mod documents;
 mod foreign_base;
 mod forms;
 mod full_disk;
+mod further_archives;
 mod init;
 mod logins;
 mod offline;

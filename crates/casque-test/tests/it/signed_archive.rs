@@ -74,41 +74,65 @@ pub struct Archive {
     releases: Mutex<HashMap<String, String>>,
     /// Without this `Authorization`, everything is answered with 401.
     login: Login,
+    /// The paths that were asked for, in their order.
+    asked: Asked,
 }
 
 type Login = Arc<Mutex<Option<String>>>;
+type Asked = Arc<Mutex<Vec<String>>>;
 
 impl Archive {
     /// Publishes `packages` beside the two that every base asks for.
     pub fn new(packages: Vec<Package>) -> Self {
         let files = Files::default();
-        let login = Login::default();
-        let address = serve(&files, &login);
-        let archive = Self { address, files, key: key(1), releases: Mutex::default(), login };
+        let (login, asked) = (Login::default(), Asked::default());
+        let address = serve(&files, &login, &asked);
+        let archive = Self { address, files, key: key(1), releases: Mutex::default(), login, asked };
         archive.publish(packages, "");
         archive
     }
 
     pub fn publish(&self, mut packages: Vec<Package>, more: &str) {
         packages.extend([Package::new("apt", "2.6.1"), Package::new("usr-is-merged", "37")]);
-        for package in &packages {
-            self.put(&format!("/debian/{}", package.path()), package.content.clone());
-        }
-        self.suite("debian", SUITE, &packages, more);
-        self.suite("debian", &format!("{SUITE}-updates"), &[], "");
-        self.suite("debian-security", &format!("{SUITE}-security"), &[], "");
+        self.suite("debian", SUITE, &[("main", &packages)], more);
+        self.suite("debian", &format!("{SUITE}-updates"), &[("main", &[])], "");
+        self.suite("debian-security", &format!("{SUITE}-security"), &[("main", &[])], "");
     }
 
-    fn suite(&self, archive: &str, suite: &str, packages: &[Package], more: &str) {
-        let index: String = packages.iter().map(Package::stanza).collect();
+    /// Publishes packages as Ubuntu does.
+    pub fn publish_ubuntu(&self, suite: &str, main: &[Package], universe: &[Package]) {
+        self.suite("ubuntu", suite, &[("main", main), ("universe", &[])], "");
+        self.suite("ubuntu", &format!("{suite}-updates"), &[("main", &[]), ("universe", &[])], "");
+        self.suite("ubuntu", &format!("{suite}-security"), &[("main", &[]), ("universe", universe)], "");
+    }
+
+    /// Publishes packages beside the main archive, signed by somebody else; returns the address.
+    pub fn publish_beside(&self, archive: &str, suite: &str, packages: &[Package]) -> String {
+        self.suite(archive, suite, &[("main", packages)], "");
         let directory = format!("/{archive}/dists/{suite}");
-        let path = "main/binary-amd64/Packages";
-        let (digest, size) = (Digest::of(index.as_bytes()), index.len());
+        let release = self.releases.lock().unwrap()[&directory].clone();
+        self.put(&format!("{directory}/InRelease"), sign(&release, &key(2)).into_bytes());
+        format!("{}/{archive}", self.mirror())
+    }
+
+    fn suite(&self, archive: &str, suite: &str, components: &[(&str, &[Package])], more: &str) {
+        let directory = format!("/{archive}/dists/{suite}");
+        let mut list = String::new();
+        for (component, packages) in components {
+            for package in *packages {
+                self.put(&format!("/{archive}/{}", package.path()), package.content.clone());
+            }
+            let index: String = packages.iter().map(Package::stanza).collect();
+            let path = format!("{component}/binary-amd64/Packages");
+            list += &format!(" {} {} {path}\n", Digest::of(index.as_bytes()), index.len());
+            self.put(&format!("{directory}/{path}"), index.into_bytes());
+        }
+        let names: Vec<&str> = components.iter().map(|(component, _)| *component).collect();
         let release = format!(
             "Origin: Test\nLabel: Test\nSuite: {suite}\nCodename: {suite}\nDate: Wed, 01 Jan 2025 00:00:00 UTC\n\
-             {more}Architectures: amd64\nComponents: main\nSHA256:\n {digest} {size} {path}\n"
+             {more}Architectures: amd64\nComponents: {}\nSHA256:\n{list}",
+            names.join(" ")
         );
-        self.put(&format!("{directory}/{path}"), index.into_bytes());
         self.put_release(&directory, &release);
     }
 
@@ -150,6 +174,11 @@ impl Archive {
     /// Answers nobody any more who does not have this login.
     pub fn require_login(&self, basic: &str) {
         *self.login.lock().unwrap() = Some(format!("Basic {basic}"));
+    }
+
+    /// Returns the paths that were asked for, in their order.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// Returns what a path is answered with.
@@ -234,23 +263,25 @@ fn detached(text: &str, key: &SignedSecretKey) -> Vec<u8> {
     DetachedSignature::new(signature).to_bytes().unwrap()
 }
 
-fn serve(files: &Files, login: &Login) -> SocketAddr {
+fn serve(files: &Files, login: &Login, asked: &Asked) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (files, login) = (Arc::clone(files), Arc::clone(login));
+    let (files, login, asked) = (Arc::clone(files), Arc::clone(login), Arc::clone(asked));
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            let (files, login) = (Arc::clone(&files), Arc::clone(&login));
+            let (files, login, asked) = (Arc::clone(&files), Arc::clone(&login), Arc::clone(&asked));
             // A client that hangs up early is its own affair.
-            thread::spawn(move || answer(&client, &files, &login));
+            thread::spawn(move || answer(&client, &files, &login, &asked));
         }
     });
     address
 }
 
-fn answer(mut client: &TcpStream, files: &Files, login: &Login) -> std::io::Result<()> {
+fn answer(mut client: &TcpStream, files: &Files, login: &Login, asked: &Asked) -> std::io::Result<()> {
     let mut lines = BufReader::new(client).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    asked.lock().unwrap().push(path.to_owned());
     let mut given = None;
     while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
         let header = line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
@@ -261,7 +292,7 @@ fn answer(mut client: &TcpStream, files: &Files, login: &Login) -> std::io::Resu
         return client
             .write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
-    let file = files.lock().unwrap().get(request.split(' ').nth(1).unwrap_or_default()).cloned();
+    let file = files.lock().unwrap().get(path).cloned();
     let status = if file.is_some() { "200 OK" } else { "404 Not Found" };
     let body = file.unwrap_or_default();
     write!(client, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;

@@ -118,6 +118,10 @@ fn an_index_by_its_hash_is_tried_first_and_the_plain_name_helps_where_it_is_wron
     let by_hash = format!("{MAIN}/main/binary-amd64/by-hash/SHA256/{digest}");
     project.archive.put(&by_hash, b"something else".to_vec());
     project.locks();
+    let plain = format!("{INDEX}.xz");
+    let asked: Vec<_> =
+        project.archive.asked().into_iter().filter(|path| *path == by_hash || *path == plain).collect();
+    assert_eq!(asked, [by_hash.clone(), plain], "the plain name may be of another moment already");
     let whole = project.archive.get(&format!("{INDEX}.xz"));
     project.archive.put(&by_hash, whole);
     project.archive.remove(&format!("{INDEX}.xz"));
