@@ -97,7 +97,9 @@ fn files_get_the_modes_times_and_links_of_the_package() {
     unpack(&set.root, &[set.deb(A, &[], &files)], 2).unwrap();
     let mode = |path: &str| fs::symlink_metadata(set.root.join(path)).unwrap().mode() & 0o7777;
     assert_eq!((mode("tmp"), mode("usr/bin"), mode("usr/bin/su")), (0o1777, 0o755, 0o4755));
-    assert_eq!(fs::read_link(set.root.join("bin")).unwrap(), Path::new("usr/bin"));
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        assert_eq!(fs::read_link(set.root.join(name)).unwrap(), Path::new("usr").join(name));
+    }
     assert_eq!(fs::metadata(set.root.join("usr/bin/other")).unwrap().nlink(), 2);
     for path in ["tmp", "usr/bin/su", "etc/link"] {
         assert_eq!(fs::symlink_metadata(set.root.join(path)).unwrap().mtime(), 1_000_000_000, "{path}");
@@ -249,6 +251,41 @@ fn a_diverted_file_goes_where_the_diversion_says() {
     ];
     unpack(&set.root, &debs, 2).unwrap();
     assert_eq!((set.read("usr/bin/sh"), set.read("usr/bin/sh.distrib")), ("of b".into(), "of a".into()));
+}
+
+#[test]
+fn a_package_is_read_however_its_parts_are_packed() {
+    use std::io::Write as _;
+
+    let gzip = |plain: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
+        packer.write_all(plain).unwrap();
+        packer.finish().unwrap()
+    };
+    let xz = |plain: &[u8]| {
+        let mut packer = liblzma::write::XzEncoder::new(vec![], 6);
+        packer.write_all(plain).unwrap();
+        packer.finish().unwrap()
+    };
+    let zstd = |plain: &[u8]| zstd::encode_all(plain, 3).unwrap();
+    let plain = |plain: &[u8]| plain.to_vec();
+    let forms: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 4] =
+        [("", &plain), (".gz", &gzip), (".xz", &xz), (".zst", &zstd)];
+    for (suffix, pack) in forms {
+        let set = Set::new();
+        let control = format!("Package: {A}\nDescription: a test\n");
+        let control = tarball(&[(EntryType::Regular, "./control", &control, 0o644)]);
+        let data = tarball(&[(EntryType::Regular, "./usr/x", "content", 0o644)]);
+        let path = set.directory.path().join("packed.deb");
+        let members = [
+            ("debian-binary", b"2.0\n".to_vec()),
+            (&format!("control.tar{suffix}"), pack(&control)),
+            (&format!("data.tar{suffix}"), pack(&data)),
+        ];
+        fs::write(&path, ar(&members)).unwrap();
+        unpack(&set.root, &[Deb::open(&path).unwrap()], 1).unwrap();
+        assert_eq!(set.read("usr/x"), "content", "{suffix}");
+    }
 }
 
 #[test]
