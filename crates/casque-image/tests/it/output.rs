@@ -293,6 +293,25 @@ fn a_thin_archive_leaves_out_what_both_begin_with_and_nothing_else() {
 }
 
 #[test]
+fn a_layer_above_one_that_differs_is_not_left_out() {
+    // An engine knows a layer by all that is below it, so it does not have this one.
+    let Versions { scratch, one, two } = Versions::new();
+    let top = scratch.layer(&scratch.tree("top", &[("top", "top")]));
+    let with_top = |below: &Image| {
+        let files = below.layers.iter().map(|layer| layer.file.clone());
+        image(&files.chain([top.clone()]).collect::<Vec<_>>())
+    };
+    let versions = Versions { one: with_top(&one), two: with_top(&two), scratch };
+    versions.tar(&versions.one, Compression::None, None, "one.tar");
+    versions.tar(&versions.two, Compression::None, Some("one.tar"), "thin.tar");
+    let archive = Archive::open(&versions.path("thin.tar")).unwrap();
+    archive.verify().unwrap();
+    let layers: Vec<_> = archive.layers().iter().map(|layer| (layer.blob, layer.left_out)).collect();
+    let [lower, two, top] = &versions.layers(&versions.two)[..] else { panic!("three layers") };
+    assert_eq!(layers, [(lower.diff_id, true), (two.diff_id, false), (top.diff_id, false)]);
+}
+
+#[test]
 fn a_thin_archive_names_the_blobs_that_were_loaded() {
     let versions = Versions::new();
     versions.tar(&versions.one, Compression::Gzip, None, "one.tar");
