@@ -118,7 +118,7 @@ fn taking_over_keeps_what_a_package_installs_meanwhile() {
     let step = TestStep::new();
     step.file("/usr/sbin/service", "real service")
         .file("/var/lib/dpkg/diversions", "/bin/sh\n/bin/sh.distrib\ndash\n");
-    let script = "test -L $T/root/usr/bin/systemctl && test -L $T/root/usr/sbin/service || exit 1
+    let script = "cd $T/root/usr && test -L bin/systemctl -a -L sbin/service -a -L sbin/policy-rc.d || exit 1
         grep -A1 -x /usr/bin/systemctl $T/root/var/lib/dpkg/diversions
         echo new > $T/root/usr/bin/systemctl.casque-real; echo newer > $T/root/usr/sbin/service.casque-real
         printf '/bin/a\\n/bin/a.b\\n:\\n' >> $T/root/var/lib/dpkg/diversions";
