@@ -7,7 +7,7 @@ use casque_format::run::Resource;
 
 use super::*;
 
-const UNIT: &str = "[Unit]\nAfter=db.service cache.service\nRequires=missing.service\n[Service]\nType=notify\nUser=shop\n\
+const UNIT: &str = "[Unit]\nAfter=db.service cache.service\nRequires=missing.service\n[Service]\nType=notify\nUser=shop\nGroup=adm\n\
     WorkingDirectory=~\nExecStartPre=+/bin/prepare --all\nExecStartPre=-/bin/warm up\nExecStart=/bin/shop\n";
 
 struct Scene {
@@ -23,7 +23,7 @@ impl Scene {
             scene.file(&format!("root/bin/{program}"), "");
         }
         scene.file("root/etc/passwd", "root:x:0:0::/root:/bin/sh\nshop:x:900:900::/srv/shop:/bin/sh\n");
-        scene.file("root/etc/group", "root:x:0:\nshop:x:900:\n");
+        scene.file("root/etc/group", "root:x:0:\nadm:x:4:\nshop:x:900:\n");
         scene
     }
 
@@ -70,6 +70,7 @@ fn commands_before_the_start_become_one_shots_in_the_same_surroundings() {
     assert_eq!(service("shop-before-2").kind, Kind::Oneshot);
     assert_eq!(service("shop-before-2").ready, None);
     assert_eq!(service("shop").working_directory.as_deref(), Some("/srv/shop"));
+    assert_eq!(service("shop").user.as_ref().map(|user| (user.uid, user.gid)), Some((900, 4)));
 }
 
 #[test]

@@ -59,6 +59,17 @@ fn a_task_that_is_neither_restarted_nor_watched_is_a_one_shot() {
 }
 
 #[test]
+fn a_program_that_does_not_say_is_restarted_when_its_exit_was_not_expected() {
+    let policy = |more: &str| {
+        let program = only(&format!("[program:web]\ncommand=/bin/web\n{more}"));
+        (program.translated.service.restart.policy, program.exit_codes)
+    };
+    assert_eq!(policy(""), (RestartPolicy::OnFailure, vec![0]));
+    assert_eq!(policy("autorestart=unexpected\nexitcodes=0,2\n"), (RestartPolicy::OnFailure, vec![0, 2]));
+    assert_eq!(policy("autorestart=true\n"), (RestartPolicy::Always, vec![0]));
+}
+
+#[test]
 fn several_programs_come_in_the_order_supervisor_starts_them() {
     let programs = read(concat!(
         "[program:web]\ncommand=/bin/web\n",
