@@ -105,7 +105,14 @@ mod tests {
                 name: "Odd".to_owned(),
                 extracted_text: String::new(),
             }],
-            relationships: ["a", "b", "c", "c2"].map(contains).to_vec(),
+            relationships: ["a", "b", "c", "c2"]
+                .map(contains)
+                .into_iter()
+                .chain([Relationship {
+                    relationship_type: "GENERATED_FROM".to_owned(),
+                    ..contains("source")
+                }])
+                .collect(),
         };
         let lines: Vec<String> = summary(&bill).iter().map(Licence::line).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"

@@ -340,7 +340,10 @@ fn a_thin_archive_borrows_the_layers_of_the_other_and_compression_does_not_matte
     assert_eq!(files(&expected).len(), 3);
     let found = difference(&old, &thin).unwrap();
     assert_eq!((found.new.unread_layers, &found.files), (0, &expected.files));
-    assert_eq!(difference(&old, &packed).unwrap().files, expected.files);
+    let compressed = difference(&old, &packed).unwrap();
+    assert_eq!(compressed.files, expected.files);
+    let shared = |found: &Difference| found.layers.iter().map(|layer| layer.shared).collect::<Vec<_>>();
+    assert_eq!((shared(&compressed), shared(&expected)), (vec![true, false], vec![true, false]));
     // Without the archive it is thin against, what is missing is said.
     let alone = difference(&thin, &thin).unwrap();
     assert_eq!((alone.old.unread_layers, alone.new.unread_layers), (1, 1));

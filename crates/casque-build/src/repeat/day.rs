@@ -114,5 +114,6 @@ mod tests {
         let found = |text: &str| place(text, &days).is_some();
         assert!(found("# app\nbuilt: 2026-11-30\n") && found("20261130"));
         assert!(!found("2026-11-29\nid=9202611301\n"));
+        assert!(!found("id=920261130") && !found("id=202611301"));
     }
 }

@@ -134,10 +134,12 @@ fn text_signed_by_an_accepted_key_is_handed_on_as_it_was() {
 fn what_stands_around_signed_text_is_not_handed_on() {
     let secret = secret(1);
     let keyring = keyring(&[certificate(&secret, vec![signing()])]);
-    let signed = format!("Origin: Evil\n\n{}", sign(RELEASE, &secret.primary_key));
-    match verify_clear_signed(signed.as_bytes(), &keyring, now()) {
-        Ok(verified) => assert_eq!(verified.text.trim_end(), RELEASE.trim_end()),
-        Err(error) => assert!(matches!(error, VerifyError::NotSigned { .. }), "{error}"),
+    let signed = sign(RELEASE, &secret.primary_key);
+    for around in [format!("Origin: Evil\n\n{signed}"), format!("{signed}\nOrigin: Evil\n")] {
+        match verify_clear_signed(around.as_bytes(), &keyring, now()) {
+            Ok(verified) => assert_eq!(verified.text.trim_end(), RELEASE.trim_end()),
+            Err(error) => assert!(matches!(error, VerifyError::NotSigned { .. }), "{error}"),
+        }
     }
 }
 
