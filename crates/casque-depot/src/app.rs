@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, head};
 use casque_format::digest::Digest;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -26,7 +26,7 @@ use crate::error::DepotError;
 use crate::metrics::Metrics;
 use crate::records::Records;
 use crate::storage::Storage;
-use crate::{download, health, publish, shelf, upload};
+use crate::{builds, download, health, publish, shelf, upload};
 
 /// Everything that answering a request takes.
 pub struct Depot {
@@ -143,8 +143,12 @@ pub fn router(depot: Arc<Depot>) -> Router {
         .route("/", get(shelf::products))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics))
-        .route("/api/v1/{product}/blobs/{digest}", get(upload::offset).patch(upload::append))
-        .route("/api/v1/{product}/releases", post(publish::publish))
+        .route(
+            "/api/v1/{product}/blobs/{digest}",
+            head(upload::offset).get(builds::file).patch(upload::append),
+        )
+        .route("/api/v1/{product}/releases", get(builds::releases).post(publish::publish))
+        .route("/api/v1/{product}/releases/{release}", get(builds::release))
         .route("/{product}/{file}", get(download::of_product))
         .route("/{product}/{channel}/{file}", get(download::of_channel))
         .fallback(|| async { Answer::not_found() })

@@ -64,24 +64,7 @@ async fn answer(depot: &Arc<Depot>, wanted: Option<Wanted>, request: Request) ->
         *response.status_mut() = status;
         return Ok(response);
     }
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let range = if chosen.in_parts { text(&RANGE) } else { None };
-    let (status, start, length) = match part(range, text(&IF_RANGE), &etag, size) {
-        Part::Whole => (StatusCode::OK, 0, size),
-        Part::Bytes { start, length } => {
-            let value = format!("bytes {start}-{}/{size}", start + length - 1);
-            set(response.headers_mut(), CONTENT_RANGE, &value);
-            (StatusCode::PARTIAL_CONTENT, start, length)
-        }
-        Part::Unsatisfiable => {
-            let text = format!("the file has {size} bytes");
-            return Err(Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, text)
-                .with(CONTENT_RANGE, format!("bytes */{size}"))
-                .with(ETAG, &etag));
-        }
-    };
-    *response.status_mut() = status;
-    set(response.headers_mut(), CONTENT_LENGTH, &length.to_string());
+    let (start, length) = part_of(&mut response, headers, &etag, size, chosen.in_parts)?;
     if request.method() == Method::HEAD {
         return Ok(response);
     }
@@ -93,7 +76,7 @@ async fn answer(depot: &Arc<Depot>, wanted: Option<Wanted>, request: Request) ->
         product,
         release: chosen.release,
         file: chosen.name,
-        status: status.as_u16(),
+        status: response.status().as_u16(),
         bytes: 0,
         complete: false,
     };
@@ -111,6 +94,35 @@ async fn answer(depot: &Arc<Depot>, wanted: Option<Wanted>, request: Request) ->
         }
     };
     Ok(response)
+}
+
+/// Says in the response which part of a file it is, and returns where that begins and how long it is.
+pub(crate) fn part_of(
+    response: &mut Response,
+    headers: &HeaderMap,
+    etag: &str,
+    size: u64,
+    in_parts: bool,
+) -> Result<(u64, u64), Answer> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let range = if in_parts { text(&RANGE) } else { None };
+    let (start, length) = match part(range, text(&IF_RANGE), etag, size) {
+        Part::Whole => (0, size),
+        Part::Bytes { start, length } => {
+            let value = format!("bytes {start}-{}/{size}", start + length - 1);
+            set(response.headers_mut(), CONTENT_RANGE, &value);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            (start, length)
+        }
+        Part::Unsatisfiable => {
+            let text = format!("the file has {size} bytes");
+            return Err(Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, text)
+                .with(CONTENT_RANGE, format!("bytes */{size}"))
+                .with(ETAG, etag));
+        }
+    };
+    set(response.headers_mut(), CONTENT_LENGTH, &length.to_string());
+    Ok((start, length))
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

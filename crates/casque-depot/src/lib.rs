@@ -7,6 +7,7 @@ pub mod address;
 mod answer;
 pub mod app;
 mod audit;
+mod builds;
 mod choice;
 pub mod config;
 mod download;

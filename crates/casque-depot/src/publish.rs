@@ -8,9 +8,8 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use casque_format::digest::Digest;
-use casque_format::release::{Expected, Kind, LARGEST, Release};
+use casque_format::release::{Expected, Kind, LARGEST, Release, Signed};
 use casque_sign::{KeyRing, SignError};
-use serde::Deserialize;
 
 use crate::access::who::{self, Caller};
 use crate::address::is_own;
@@ -23,16 +22,6 @@ use crate::records::{Entry, Published};
 /// More than any signature has.
 const LONGEST_SIGNATURE: u64 = 16 << 10;
 
-/// What an upload sends.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Submitted {
-    /// The record, exactly the text that was signed.
-    record: String,
-    /// Its signature, the text of minisign's file.
-    signature: String,
-}
-
 /// Takes a record with its signature.
 pub(crate) async fn publish(
     State(depot): State<Arc<Depot>>,
@@ -44,7 +33,7 @@ pub(crate) async fn publish(
     let address = caller.address.to_string();
     // As JSON a text may take six times its length.
     let body = incoming::whole(request.into_body(), 6 * LARGEST, depot.config.idle()).await?;
-    let submitted: Submitted = serde_json::from_slice(&body).map_err(|error| {
+    let submitted: Signed = serde_json::from_slice(&body).map_err(|error| {
         let text = format!("expected JSON with `record` and `signature`, both texts: {error}");
         Answer::new(StatusCode::BAD_REQUEST, text)
     })?;
@@ -81,7 +70,7 @@ pub(crate) async fn publish(
 }
 
 /// Judges a release and publishes it.
-fn take(depot: &Depot, product: &str, submitted: &Submitted) -> Result<(Release, Published), DepotError> {
+fn take(depot: &Depot, product: &str, submitted: &Signed) -> Result<(Release, Published), DepotError> {
     let record = submitted.record.as_bytes();
     let missing = || DepotError::Missing { what: "product", name: product.to_owned() };
     depot.records.product(product)?.ok_or_else(missing)?;

@@ -25,13 +25,13 @@ const GATHERED: usize = 1 << 20;
 
 /// Which file of which product.
 #[derive(Debug, Clone)]
-struct Target {
-    product: String,
-    digest: Digest,
+pub(crate) struct Target {
+    pub(crate) product: String,
+    pub(crate) digest: Digest,
 }
 
 impl Target {
-    fn parse((product, digest): (String, String)) -> Result<Self, Answer> {
+    pub(crate) fn parse((product, digest): (String, String)) -> Result<Self, Answer> {
         let digest =
             digest.parse().map_err(|error| Answer::new(StatusCode::BAD_REQUEST, format!("{error}")))?;
         Ok(Self { product, digest })
@@ -64,7 +64,7 @@ pub(crate) async fn offset(
 }
 
 /// Returns the size of a file that this product has. That another product has it is nobody's business here.
-fn complete(depot: &Depot, target: &Target) -> Result<Option<u64>, Answer> {
+pub(crate) fn complete(depot: &Depot, target: &Target) -> Result<Option<u64>, Answer> {
     let size = depot.records.uploaded_size(&target.product, target.digest);
     let size = size.map_err(|error| Answer::broken("cannot look for an upload", &error))?;
     Ok(size.filter(|_| depot.storage.read(target.digest).is_ok()))

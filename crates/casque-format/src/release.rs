@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 
 mod check;
+mod listing;
 mod names;
 
 pub use check::{Expected, LEAP, Refused};
+pub use listing::{Listed, Listing, Signed};
 pub use names::{ArtefactName, Channel, NotAName, Product, ReleaseName, file_of_latest};
 
 /// Number of the format.
@@ -37,6 +39,9 @@ pub struct Release {
     /// From when on nobody should install it anew, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+    /// The commit it was built from, as its version control names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// The files, sorted by name.
     pub artefacts: Vec<Artefact>,
     /// What is new, for customers.

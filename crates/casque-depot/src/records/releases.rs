@@ -1,7 +1,7 @@
 //! Releases: published whole, withdrawn, promoted, pruned.
 
 use casque_format::digest::Digest;
-use casque_format::release::{Artefact, Kind, Release, file_of_latest};
+use casque_format::release::{Artefact, Kind, Release, Signed, file_of_latest};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
@@ -198,6 +198,18 @@ impl Records {
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Returns the record of a release as it was signed, if there is this release.
+    pub fn signed(&self, product: &str, release: &str) -> Result<Option<Signed>, DepotError> {
+        let sql = "SELECT record, signature FROM releases WHERE product = ?1 AND release = ?2";
+        let row = self.reading().query_row(sql, [product, release], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+        });
+        Ok(row.optional()?.map(|(record, signature)| {
+            let record = String::from_utf8_lossy(&record).into_owned();
+            Signed { record, signature }
+        }))
     }
 
     /// Returns the versions that are in a channel beside its newest `keep`.

@@ -186,6 +186,7 @@ impl House {
             counter,
             created: NOW,
             expires: None,
+            commit: None,
             artefacts,
             notes: "faster & <better>".to_owned(),
         }

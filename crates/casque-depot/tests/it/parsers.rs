@@ -14,6 +14,7 @@ fn release() -> Release {
         counter: 1,
         created: 1,
         expires: None,
+        commit: None,
         artefacts: vec![Artefact {
             name,
             kind,

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use casque_format::digest::Digest;
-use casque_format::release::Release;
+use casque_format::release::{Release, Signed};
 use casque_sign::{Passphrase, SecretKey};
 
 use crate::house::{House, KEY, NOW};
@@ -132,4 +132,43 @@ async fn a_key_that_follows_a_trusted_one_signs_from_then_on() {
     assert_eq!(house.submit(&record, &signature).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     house.depot.records().add_key("backend", &next.public(), 1).unwrap();
     assert_eq!(house.submit(&record, &signature).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_build_sees_what_was_released_and_may_compare_with_it() {
+    let house = House::default();
+    house.release("v1", 3, "stable", "an image").await;
+    let record = house.prepared("v2", 4, "beta", "another").await;
+    assert_eq!(house.publish(&record).await.status, StatusCode::CREATED);
+    house.depot.records().withdraw("backend", "v1", Some("loses data")).unwrap();
+    let ask = async |path: &str, header: (&str, &str)| {
+        let headers = [("authorization", house.token.as_str()), header];
+        house.ask("GET", &format!("/api/v1/{path}"), &headers, "").await
+    };
+    let nothing = ("x-none", "");
+    assert_eq!(
+        ask("backend/releases", nothing).await.text(),
+        r#"{"counter":4,"releases":[{"release":"v2","counter":4,"channels":["beta"]},{"release":"v1","counter":3,"channels":["stable"],"withdrawn":"loses data"}]}"#
+    );
+    let seen: Signed = serde_json::from_slice(&ask("backend/releases/v2", nothing).await.body).unwrap();
+    assert_eq!(seen.record.as_bytes(), record.canonical());
+    assert!(KEY.public().verify(std::io::Cursor::new(&seen.record), &seen.signature).is_ok());
+    assert_eq!(ask("backend/releases/v3", nothing).await.status, StatusCode::NOT_FOUND);
+
+    let image = format!("backend/blobs/{}", Digest::of(b"an image"));
+    assert_eq!(ask(&image, nothing).await.text(), "an image");
+    let part = ask(&image, ("range", "bytes=3-")).await;
+    assert_eq!((part.status, part.text().as_str()), (StatusCode::PARTIAL_CONTENT, "image"));
+    assert_eq!(part.header("content-range"), "bytes 3-7/8");
+    let never = format!("backend/blobs/{}", Digest::of(b"never"));
+    assert_eq!(ask(&never, nothing).await.status, StatusCode::NOT_FOUND);
+
+    for path in
+        ["releases", "releases/v2"].map(str::to_owned).iter().chain([&image["backend/".len()..].to_owned()])
+    {
+        assert_eq!(ask(&format!("other/{path}"), nothing).await.status, StatusCode::FORBIDDEN, "{path}");
+        let acme = [("authorization", house.acme.as_str())];
+        let seen = house.ask("GET", &format!("/api/v1/backend/{path}"), &acme, "").await;
+        assert_eq!(seen.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
 }

@@ -17,6 +17,7 @@ fn release() -> Release {
         counter: 12,
         created: NOW,
         expires: Some(NOW + 100),
+        commit: None,
         artefacts: vec![artefact("docker_backend-v43.4.4.tar", Kind::Image)],
         notes: String::new(),
     }
