@@ -8,23 +8,30 @@ use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 use url::Url;
 
-/// A user name with its password.
+/// What a request shows.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    user: String,
-    password: String,
+pub(crate) enum Login {
+    /// A user name with its password.
+    Password { user: String, password: String },
+    /// A token, RFC 6750's.
+    Token(String),
 }
 
 impl Login {
     /// Returns the value of an `Authorization` header.
-    pub(crate) fn basic(&self) -> String {
-        format!("Basic {}", STANDARD.encode(format!("{}:{}", self.user, self.password)))
+    pub(crate) fn header(&self) -> String {
+        match self {
+            Self::Password { user, password } => {
+                format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+            }
+            Self::Token(token) => format!("Bearer {token}"),
+        }
     }
 
     pub(crate) fn of(url: &Url) -> Option<Self> {
         let password = url.password().unwrap_or_default();
         let given = !url.username().is_empty() || !password.is_empty();
-        given.then(|| Self { user: decoded(url.username()), password: decoded(password) })
+        given.then(|| Self::Password { user: decoded(url.username()), password: decoded(password) })
     }
 }
 
@@ -104,12 +111,13 @@ impl Credentials {
             let (value, _) = words.next().ok_or(NotCredentials::Nothing { line, word })?;
             if word == "machine" {
                 let place = Place::parse(value).ok_or(NotCredentials::Machine { line })?;
-                entries.push((place, Login { user: String::new(), password: String::new() }));
+                entries.push((place, Login::Password { user: String::new(), password: String::new() }));
                 continue;
             }
-            let (_, login) = entries.last_mut().ok_or(NotCredentials::NoMachine { line, word })?;
-            let part = if word == "login" { &mut login.user } else { &mut login.password };
-            value.clone_into(part);
+            let Some((_, Login::Password { user, password })) = entries.last_mut() else {
+                return Err(NotCredentials::NoMachine { line, word });
+            };
+            value.clone_into(if word == "login" { user } else { password });
         }
         Ok(Self { entries })
     }
@@ -124,6 +132,23 @@ impl Credentials {
         // What an address says itself goes before what a file says about its host.
         self.entries.insert(0, (Place { scheme, host: host.to_owned(), port: url.port(), path }, login));
         plain(address)
+    }
+
+    /// Shows a token to what is below an address.
+    ///
+    /// # Errors
+    /// The address is none of a host that speaks HTTP.
+    pub fn give_token(&mut self, address: &str, token: &str) -> Result<(), crate::FetchError> {
+        let place = Url::parse(address).ok().and_then(|url| {
+            let path = format!("{}/", url.path().trim_end_matches('/'));
+            let host = url.host_str()?.to_owned();
+            let scheme = url.scheme().to_owned();
+            let fits = matches!(url.scheme(), "http" | "https");
+            fits.then_some(Place { scheme: Some(scheme), host, port: url.port(), path })
+        });
+        let place = place.ok_or_else(|| crate::FetchError::Url { url: plain(address) })?;
+        self.entries.insert(0, (place, Login::Token(token.to_owned())));
+        Ok(())
     }
 
     /// Returns the login for an address.
@@ -175,8 +200,10 @@ mod tests {
     use super::*;
 
     fn login(credentials: &Credentials, url: &str) -> Option<String> {
-        let login = credentials.of(&Url::parse(url).unwrap())?;
-        Some(format!("{}:{}", login.user, login.password))
+        match credentials.of(&Url::parse(url).unwrap())? {
+            Login::Password { user, password } => Some(format!("{user}:{password}")),
+            Login::Token(_) => None,
+        }
     }
 
     #[test]
@@ -204,6 +231,18 @@ mod tests {
         assert_eq!(all.take("https://a.example/x"), "https://a.example/x");
         assert_eq!(all.take("not an address"), "not an address");
         assert!(!format!("{all:?}").contains("er"), "{all:?}");
+    }
+
+    #[test]
+    fn a_token_is_shown_below_its_address_alone() {
+        let mut all = Credentials::default();
+        all.give_token("http://depot.example:81/here", "secret").unwrap();
+        let shown = |url| all.of(&Url::parse(url).unwrap()).map(Login::header);
+        assert_eq!(shown("http://depot.example:81/here/api").as_deref(), Some("Bearer secret"));
+        assert_eq!(shown("http://depot.example:81/api"), None);
+        assert_eq!(shown("http://depot.example/here/api"), None);
+        assert!(!format!("{all:?}").contains("secret"), "{all:?}");
+        assert!(Credentials::default().give_token("ftp://depot.example", "secret").is_err());
     }
 
     #[test]

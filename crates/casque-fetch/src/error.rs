@@ -47,6 +47,21 @@ pub enum FetchError {
         /// How long the server asks to be left alone.
         retry_after: Option<Duration>,
     },
+    /// The server says why it does not do what was asked.
+    #[error("`{url}` was answered with status {status}: {text}")]
+    Refused {
+        /// Where it was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the server says.
+        text: String,
+        /// How long the server asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// What is to be uploaded could not be read; the path is in the message.
+    #[error("cannot read what is to be uploaded")]
+    Source(#[source] io::Error),
     /// Redirections follow each other without end.
     #[error("`{url}` leads from one redirection to the next without end")]
     Redirections {
@@ -166,6 +181,8 @@ impl FetchError {
         match self {
             Self::Connect { .. } | Self::Truncated { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            // Of two who upload the same file one goes on where the other was.
+            Self::Refused { status, .. } => matches!(status, 408 | 409 | 425 | 429 | 500..=506 | 508..=599),
             _ => false,
         }
     }

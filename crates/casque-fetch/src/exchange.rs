@@ -78,7 +78,7 @@ fn run(agent: &Agent, request: Request<impl AsSendBody>) -> Result<Response<Body
 }
 
 impl Answer {
-    fn new(response: Response<Body>) -> Self {
+    pub(crate) fn new(response: Response<Body>) -> Self {
         let headers = response.headers().iter();
         let headers = headers
             .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));

@@ -30,7 +30,7 @@ pub struct NetworkSettings {
     pub credentials: Credentials,
     /// Nothing is asked of anybody.
     pub offline: bool,
-    /// Time to connect, to get the head of an answer, and to wait for more of it.
+    /// Time to connect, to get the head of an answer, and to wait for more of it or until more can be sent.
     pub timeout: Duration,
 }
 
@@ -93,7 +93,8 @@ impl Network {
                 .timeout_resolve(Some(settings.timeout))
                 .timeout_connect(Some(settings.timeout))
                 .timeout_recv_response(Some(settings.timeout))
-                .timeout_per_read(Some(settings.timeout));
+                .timeout_per_read(Some(settings.timeout))
+                .timeout_per_write(Some(settings.timeout));
             config.build().new_agent()
         };
         let through = |address: &Option<String>| {
@@ -119,7 +120,7 @@ impl Network {
 
     /// Returns the login for `url`, as the header `Authorization` has it.
     pub(crate) fn login(&self, url: &Url) -> Option<String> {
-        Some(self.credentials.of(url)?.basic())
+        Some(self.credentials.of(url)?.header())
     }
 
     pub(crate) fn is_offline(&self) -> bool {
@@ -226,7 +227,7 @@ impl Network {
         let mut call = agent.get(plain(url.as_str()).as_str());
         let own = crate::credentials::Login::of(url);
         if let Some(login) = own.as_ref().or_else(|| self.credentials.of(url)) {
-            call = call.header("Authorization", login.basic());
+            call = call.header("Authorization", login.header());
         }
         if let Some(accept) = request.accept {
             call = call.header("Accept", accept);

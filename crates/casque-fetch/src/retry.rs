@@ -28,8 +28,11 @@ impl Tries {
         }
         let own = FIRST_DELAY * 2_u32.pow(self.failed - 1);
         match &error {
-            FetchError::Status { retry_after: Some(asked), .. } if *asked > LONGEST_DELAY => Err(error),
-            FetchError::Status { retry_after: Some(asked), .. } => Ok(own.max(*asked)),
+            FetchError::Status { retry_after: Some(asked), .. }
+            | FetchError::Refused { retry_after: Some(asked), .. } => match *asked > LONGEST_DELAY {
+                true => Err(error),
+                false => Ok(own.max(*asked)),
+            },
             _ => Ok(own),
         }
     }

@@ -7,3 +7,4 @@ mod network;
 mod resume;
 mod server;
 mod store;
+mod upload;
