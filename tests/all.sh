@@ -63,6 +63,7 @@ building() {
 
 running() {
     step tests/depot.sh
+    step tests/release.sh
     step tests/offline.sh
     step tests/init.sh
     step tests/wrong-setting.sh

@@ -13,6 +13,7 @@
 //! | [`difference::Difference`] | `casque diff --json` | whoever writes release notes | stdout |
 //! | [`signing::Signing`] | `casque keygen`, `sign`, `verify` | the vendor's programs | stdout |
 //! | `release::Release` | `casque release` | `casque-depot`, customers | the depot |
+//! | `releasing::Told` | `casque release --json` | CI | stdout |
 //! | [`doctor::Examination`] | `casque doctor --json` | whoever sets up a machine | stdout |
 
 pub mod control;
@@ -27,6 +28,8 @@ pub mod once;
 pub mod paths;
 #[cfg(feature = "release")]
 pub mod release;
+#[cfg(feature = "release")]
+pub mod releasing;
 pub mod run;
 pub mod settings;
 pub mod shim;

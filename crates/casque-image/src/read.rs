@@ -195,6 +195,15 @@ impl Archive {
         }
     }
 
+    /// Returns the digests that what is in the archive is named by, sorted. That they are right, [`Archive::verify`] says.
+    pub fn blobs(&self) -> Result<Vec<Digest>, ReadError> {
+        let members = self.source.blobs()?;
+        let names = members.iter().filter_map(|member| member.rsplit('/').next());
+        let mut digests: Vec<Digest> = names.filter_map(|name| name.parse().ok()).collect();
+        digests.sort_unstable();
+        Ok(digests)
+    }
+
     /// Reads everything that is there and compares it with the recorded digests.
     pub fn verify(&self) -> Result<(), ReadError> {
         let mut checked = Vec::new();

@@ -36,13 +36,18 @@ pub(crate) enum Command {
     Keygen(commands::keygen::Arguments),
     Sign(commands::sign::Arguments),
     Verify(commands::verify::Arguments),
+    Release(commands::release::Arguments),
     Doctor(commands::doctor::Arguments),
 }
 
 impl Cli {
     /// Whether events are for a program to read.
     pub(crate) fn events_as_json(&self) -> bool {
-        matches!(&self.command, Command::Build(arguments) if arguments.json)
+        match &self.command {
+            Command::Build(arguments) => arguments.json,
+            Command::Release(arguments) => arguments.json(),
+            _ => false,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod lock;
 pub(crate) mod logs;
+pub(crate) mod release;
 pub(crate) mod run;
 pub(crate) mod sbom;
 pub(crate) mod sign;

@@ -21,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) sandbox: Sandbox,
     /// The time, read once by `main`.
     pub(crate) now: SystemTime,
+    /// For what goes on for longer.
+    pub(crate) clock: fn() -> SystemTime,
     /// This program.
     pub(crate) program: PathBuf,
     /// `--cache`.
@@ -56,14 +58,7 @@ impl Context {
     /// Returns how other places are reached.
     pub(crate) fn access(&self, offline: bool, store: Option<&Path>) -> Result<Access, Failure> {
         let environment = &self.environment;
-        let mut credentials = Credentials::default();
-        if let Some(path) = &environment.auth {
-            let what = "cannot read the logins of `CASQUE_AUTH`";
-            let text = fs_err::read_to_string(path)
-                .map_err(|error| Failure::usage(what, error.to_string(), None))?;
-            credentials = Credentials::parse(&text)
-                .map_err(|error| Failure::usage(what, format!("`{}` {error}", path.display()), None))?;
-        }
+        let mut credentials = self.credentials()?;
         let mut plain = |address: &Option<String>| address.as_ref().map(|text| credentials.take(text));
         let mirrors = Mirrors {
             distribution: plain(&environment.mirror),
@@ -71,17 +66,31 @@ impl Context {
             stores: store.or(environment.store.as_deref()).map(Path::to_owned).into_iter().collect(),
         };
         let python_index = plain(&environment.python_index);
+        Ok(Access { network: self.network(credentials, offline)?, mirrors, python_index })
+    }
+
+    /// Reads the logins that this place has for others.
+    pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
+        let Some(path) = &self.environment.auth else { return Ok(Credentials::default()) };
+        let what = "cannot read the logins of `CASQUE_AUTH`";
+        let text =
+            fs_err::read_to_string(path).map_err(|error| Failure::usage(what, error.to_string(), None))?;
+        Credentials::parse(&text)
+            .map_err(|error| Failure::usage(what, format!("`{}` {error}", path.display()), None))
+    }
+
+    /// Returns the network as the environment has it.
+    pub(crate) fn network(&self, credentials: Credentials, offline: bool) -> Result<Network, Failure> {
         let settings = NetworkSettings {
-            ca_bundle: environment.ca_bundle.clone(),
-            proxies: environment.proxies.clone(),
+            ca_bundle: self.environment.ca_bundle.clone(),
+            proxies: self.environment.proxies.clone(),
             credentials,
             offline,
             ..NetworkSettings::default()
         };
-        let network = Network::new(&settings).map_err(|error| {
+        Network::new(&settings).map_err(|error| {
             Failure::new("cannot use the network as the environment says", &BuildError::from(error))
-        })?;
-        Ok(Access { network, mirrors, python_index })
+        })
     }
 
     pub(crate) fn reach(&self) -> Reach {

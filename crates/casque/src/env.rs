@@ -1,11 +1,14 @@
 //! The only place that reads the environment.
 
 use std::env;
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use casque_fetch::Proxies;
 use casque_sign::Passphrase;
+
+use crate::release::token::Token;
 
 /// What the environment says.
 #[derive(Debug, Clone)]
@@ -36,6 +39,10 @@ pub(crate) struct Environment {
     pub(crate) passphrase: Option<Passphrase>,
     /// `CASQUE_OLD_PASSPHRASE`: opens the key that vouches for a new one.
     pub(crate) old_passphrase: Option<Passphrase>,
+    /// `CASQUE_RELEASE_TOKEN`: uploads to a depot.
+    pub(crate) release_token: Option<Token>,
+    /// `PATH`.
+    pub(crate) path: Option<OsString>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub(crate) source_date_epoch: Option<String>,
 }
@@ -83,6 +90,8 @@ impl Environment {
             python_variables: those_set(&PYTHON_VARIABLES),
             passphrase: text("CASQUE_PASSPHRASE").as_deref().map(Passphrase::new),
             old_passphrase: text("CASQUE_OLD_PASSPHRASE").as_deref().map(Passphrase::new),
+            release_token: text("CASQUE_RELEASE_TOKEN").as_deref().and_then(Token::new),
+            path: env::var_os("PATH"),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
         }
     }

@@ -98,6 +98,11 @@ impl Failure {
         failure
     }
 
+    /// Shows the end of what a program printed.
+    pub(crate) fn show(&mut self, output: Vec<String>) {
+        self.output = output;
+    }
+
     /// Replaces the hint and the code, for errors that only their command can judge.
     pub(crate) fn judged(mut self, code: ExitCode, hint: Option<String>) -> Self {
         if self.code == ExitCode::Unexpected {

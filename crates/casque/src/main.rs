@@ -8,6 +8,7 @@ mod env;
 mod error;
 mod licences;
 mod passphrase;
+mod release;
 mod rights;
 mod run;
 mod secrets;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ui: Ui::new(cli.events_as_json()),
         sandbox: Sandbox::new(Helper::this_program()),
         now: SystemTime::now(),
+        clock: SystemTime::now,
         program: std::env::current_exe().unwrap_or_default(),
         cache: cli.cache,
     };
@@ -75,6 +77,7 @@ fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> 
         Command::Keygen(arguments) => commands::keygen::run(arguments, context).map(done),
         Command::Sign(arguments) => commands::sign::run(arguments, context).map(done),
         Command::Verify(arguments) => commands::verify::run(arguments, context).map(done),
+        Command::Release(arguments) => commands::release::run(arguments, context),
         Command::Doctor(arguments) => commands::doctor::run(arguments, context),
     }
 }

@@ -37,7 +37,9 @@ impl Command {
             | Self::Logs(_)
             | Self::Keygen(_)
             | Self::Sign(_)
-            | Self::Verify(_) => Rights::Own,
+            | Self::Verify(_)
+            // What the project's commands need they take themselves.
+            | Self::Release(_) => Rights::Own,
         }
     }
 }

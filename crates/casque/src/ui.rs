@@ -63,6 +63,27 @@ impl Ui {
         }
     }
 
+    /// Tells what happens to a release: as an object for a program, or in words.
+    pub(crate) fn told(&self, json: &str, words: &str) {
+        match self.json {
+            true => self.line(json),
+            false => self.note(words),
+        }
+    }
+
+    /// Shows how an upload of so many bytes goes on.
+    pub(crate) fn uploading(&self, bytes: u64) -> &Self {
+        self.begin_bar(bytes);
+        self
+    }
+
+    fn begin_bar(&self, bytes: u64) {
+        self.bar.reset();
+        self.bar.set_length(bytes);
+        let template = "  {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
+        self.bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
+    }
+
     /// Shows an error in its one shape: what, why, what to do.
     pub(crate) fn error(&self, error: &crate::error::Failure) {
         self.bar.finish_and_clear();
@@ -125,10 +146,7 @@ impl Progress for Ui {
         }
         let plural = if files == 1 { "" } else { "s" };
         self.note(&format!("  downloading {files} file{plural}, {}", megabytes(bytes)));
-        self.bar.reset();
-        self.bar.set_length(bytes);
-        let template = "  {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
-        self.bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
+        self.begin_bar(bytes);
     }
 
     fn advance(&self, bytes: u64) {

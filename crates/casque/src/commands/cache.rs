@@ -100,7 +100,8 @@ fn table(usage: &Usage, now: SystemTime) -> String {
     text.trim_end().to_owned()
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// Reads a time with its unit, such as `30d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let units = [("d", DAY), ("h", 3600), ("m", 60), ("s", 1)];
     let seconds = number(text, &units).ok_or("expected a number and d, h, m or s, such as 30d")?;
     Ok(Duration::from_secs(seconds))

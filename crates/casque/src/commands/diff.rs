@@ -8,7 +8,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::error::{ExitCode, Failure};
 
-mod text;
+pub(crate) mod text;
 
 /// Show what differs between two images: settings, services, packages, files, size
 #[derive(Debug, Args)]

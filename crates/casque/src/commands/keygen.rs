@@ -102,7 +102,7 @@ fn open_old(arguments: &Arguments, old: &Path, context: &Context, what: &str) ->
 }
 
 /// Opens a secret key's file.
-pub(super) fn open(path: &Path, asked: &Asked<'_>, what: &str) -> Result<SecretKey, Failure> {
+pub(crate) fn open(path: &Path, asked: &Asked<'_>, what: &str) -> Result<SecretKey, Failure> {
     let file = fs_err::read_to_string(path).map_err(|error| Failure::usage(what, error.to_string(), None))?;
     let passphrase = passphrase::find(asked, what)?;
     SecretKey::open(&file, &passphrase)
@@ -110,7 +110,7 @@ pub(super) fn open(path: &Path, asked: &Asked<'_>, what: &str) -> Result<SecretK
 }
 
 /// Makes words of what is wrong with a key.
-pub(super) fn failed(what: &str, error: &SignError) -> Failure {
+pub(crate) fn failed(what: &str, error: &SignError) -> Failure {
     let (code, hint) = match error {
         SignError::PassphraseEmpty => {
             (ExitCode::Manifest, Some("a key needs a passphrase of at least one character"))

@@ -14,7 +14,7 @@ const MOST_FILES: usize = 8;
 const LONGEST: usize = 160;
 
 /// Returns the lines that describe a difference; with `all_files` every path is named.
-pub(super) fn lines(difference: &Difference, all_files: bool) -> Vec<String> {
+pub(crate) fn lines(difference: &Difference, all_files: bool) -> Vec<String> {
     let mut lines = head(difference);
     if difference.is_none() {
         return lines;
