@@ -1,6 +1,6 @@
 # casque: the commands of a developer. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build check test soak bench demo demo-stop clean
+.PHONY: help build check test soak bench demo demo-stop demo-release clean
 
 target := x86_64-unknown-linux-gnu
 static := casque-init casque-agent casque-shim
@@ -40,6 +40,11 @@ demo: ## build the example and run it on port DEMO_PORT (8080); sets itself up
 
 demo-stop: ## stop the demo and remove what it left running
 	demo/stop.sh
+
+demo-release: ## tag the example, release it to a depot and run it as a customer does; sets itself up
+	tests/install-needs.sh demo
+	$(MAKE) build
+	demo/release.sh
 
 clean: ## remove what was built
 	rm -rf dist $(built)

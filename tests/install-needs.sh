@@ -26,6 +26,7 @@ build newuidmap uidmap
 build /etc/ssl/certs/ca-certificates.crt ca-certificates
 build /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 demo curl curl
+demo git git
 demo jq jq
 demo openssl openssl
 demo ss iproute2
