@@ -28,6 +28,12 @@ pub const AGENT_SOCKET: &str = "/run/casque/agent/http.sock";
 pub const FRONT_SOCKET: &str = "/run/casque/front/ready.sock";
 /// The volume.
 pub const DATA: &str = "/data";
+/// Held by PID 1 as long as it uses the volume, and with the host name of its container in it.
+pub const LOCK: &str = "/data/casque/lock";
+/// Directories of unmodified software, under their own absolute path, where a link leads here.
+pub const PERSISTED: &str = "/data/persist";
+/// What such a directory held in the image: a tar under its own absolute path and `.tar`.
+pub const SEEDS: &str = "/usr/lib/casque/seeds";
 /// The customer's settings file.
 pub const SETTINGS_FILE: &str = "/data/config/settings.toml";
 /// Generated secrets, one file each, mode 0600.

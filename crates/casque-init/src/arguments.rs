@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) once: PathBuf,
     /// The files that services may read.
     pub(crate) rendered: PathBuf,
+    /// What is held as long as the volume is used; none with a plan that came without a volume.
+    pub(crate) lock: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -35,10 +37,11 @@ impl Arguments {
             control: PathBuf::from(paths::CONTROL_SOCKET),
             once: PathBuf::from(paths::ONCE),
             rendered: PathBuf::from(paths::RENDERED),
+            lock: None,
         };
         let words: Vec<OsString> = arguments.collect();
         let hidden = |word: &OsString| {
-            ["--plan", "--control", "--once", "--rendered"].iter().any(|known| word == known)
+            ["--plan", "--control", "--once", "--rendered", "--lock"].iter().any(|known| word == known)
         };
         if words.first().is_some_and(|word| !hidden(word)) {
             return Ok(Self::Agent(words));
@@ -49,11 +52,15 @@ impl Arguments {
                 [flag, value] if flag == "--control" => options.control = value.into(),
                 [flag, value] if flag == "--once" => options.once = value.into(),
                 [flag, value] if flag == "--rendered" => options.rendered = value.into(),
+                [flag, value] if flag == "--lock" => options.lock = Some(value.into()),
                 [flag] if hidden(flag) => {
                     return Err(format!("`{}` needs a path", flag.to_string_lossy()));
                 }
                 _ => return Err(format!("`{}` is not known here", pair[0].to_string_lossy())),
             }
+        }
+        if options.plan.is_none() && options.lock.is_none() {
+            options.lock = Some(PathBuf::from(paths::LOCK));
         }
         Ok(Self::Run(options))
     }
@@ -69,6 +76,7 @@ mod tests {
             control: paths::CONTROL_SOCKET.into(),
             once: paths::ONCE.into(),
             rendered: paths::RENDERED.into(),
+            lock: Some(paths::LOCK.into()),
         }
     }
 
@@ -89,7 +97,12 @@ mod tests {
     fn a_plan_may_be_given() {
         assert_eq!(
             parse(&["--plan", "/p", "--control", "/c"]),
-            Ok(Arguments::Run(Options { plan: Some("/p".into()), control: "/c".into(), ..usual() }))
+            Ok(Arguments::Run(Options {
+                plan: Some("/p".into()),
+                control: "/c".into(),
+                lock: None,
+                ..usual()
+            }))
         );
         assert_eq!(parse(&["--plan"]), Err("`--plan` needs a path".to_owned()));
         assert_eq!(parse(&["--plan", "p", "x", "y"]), Err("`x` is not known here".to_owned()));

@@ -11,6 +11,8 @@ pub(crate) const INTERNAL: i32 = 1;
 pub(crate) const SETTINGS: i32 = 100;
 /// PID 1's exit code when a critical service was not ready in time.
 pub(crate) const START_TIMEOUT: i32 = 101;
+/// PID 1's exit code when the volume is refused.
+pub(crate) const VOLUME: i32 = 102;
 /// PID 1's exit code when a critical service ran and did not serve.
 pub(crate) const UNHEALTHY: i32 = 103;
 

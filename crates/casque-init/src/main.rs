@@ -1,8 +1,8 @@
 //! PID 1 of a casque image: starts, watches, restarts and stops its services.
 //!
 //! Without arguments it runs the image; with arguments it becomes the agent, which knows the words a
-//! customer may say. Hidden: `--plan FILE --control SOCKET` runs a plan that is there already, with `--once DIRECTORY` and
-//! `--rendered DIRECTORY` in the place of those of an image.
+//! customer may say. Hidden: `--plan FILE --control SOCKET` runs a plan that is there already, with `--once DIRECTORY`,
+//! `--rendered DIRECTORY` and `--lock FILE` in the place of those of an image.
 
 mod arguments;
 mod backoff;
@@ -25,6 +25,7 @@ mod spawn;
 mod stop;
 mod supervisor;
 mod sys;
+mod volume;
 mod wall;
 
 use std::process::ExitCode;

@@ -16,9 +16,10 @@ use crate::arguments::Options;
 use crate::capacity::Capacity;
 use crate::control;
 use crate::engine::{self, Engine, Parts, PlanSource};
-use crate::exit::{INTERNAL, SETTINGS};
+use crate::exit::{INTERNAL, SETTINGS, VOLUME};
 use crate::plan::{Place, Plan, PlanError};
 use crate::sys;
+use crate::volume::Volume;
 
 /// Closes descriptors that whoever started us left open.
 pub(crate) fn close_inherited() {
@@ -36,7 +37,7 @@ pub(crate) fn run(options: &Options) -> i32 {
         Ok(engine) => engine,
         Err(problem) => return refuse(&problem),
     };
-    let code = guarded(&mut engine, carry_out);
+    let code = guarded(&mut engine, |engine| carry_out(engine, options));
     engine.last_words();
     code
 }
@@ -99,9 +100,24 @@ fn environment() -> BTreeMap<String, String> {
 }
 
 /// Prepares the plan and carries it out.
-fn carry_out(engine: &mut Engine) -> i32 {
+fn carry_out(engine: &mut Engine, options: &Options) -> i32 {
+    // Held until the container ends.
+    let mut volume = Volume::of(options.lock.as_deref());
+    // Before anything is written, where a start before this one has left the file; else as soon as there can be one.
+    if let Err(problem) = volume.hold_if_there() {
+        engine.say(&problem);
+        return VOLUME;
+    }
     if let Err(code) = engine.run_until_ready() {
         return code;
+    }
+    match volume.hold() {
+        Ok(None) => {}
+        Ok(Some(warning)) => engine.say(&warning),
+        Err(problem) => {
+            engine.say(&problem);
+            return VOLUME;
+        }
     }
     let plan = match engine.load_plan() {
         Ok(plan) => plan,

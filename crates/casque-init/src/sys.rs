@@ -108,10 +108,15 @@ pub(crate) fn processors() -> u32 {
     u32::try_from(count).unwrap_or(1).max(1)
 }
 
+/// Takes the lock on an open file; with `WouldBlock` somebody else has it.
+pub(crate) fn lock(file: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: plain numbers on an open descriptor.
+    check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).map(drop)
+}
+
 /// Takes the lock on an open file, unless somebody else has it.
 pub(crate) fn try_lock(file: &impl AsRawFd) -> bool {
-    // SAFETY: plain numbers on an open descriptor.
-    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+    lock(file).is_ok()
 }
 
 /// Returns the session of a process, while there is such a process.

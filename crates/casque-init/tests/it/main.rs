@@ -16,3 +16,4 @@ mod ready;
 mod sockets;
 mod stop;
 mod units;
+mod volume;
