@@ -64,7 +64,8 @@ what_is_left() {
     in_image "python3 -c 'import yaml; yaml.CLoader'"
     same "dpkg finds everything whole" "" "$(in_image "dpkg --audit; ls /usr/bin/sudo /usr/sbin/ufw 2>/dev/null || true")"
     same "the database was stopped in order" "shut down" \
-        "$(in_image "/usr/lib/postgresql/15/bin/pg_controldata /var/lib/postgresql/15/main | sed -n 's/^Database cluster state: *//p'")"
+        "$(in_image "tar --extract --directory /tmp --file /usr/lib/casque/seeds/var/lib/postgresql.tar &&
+            /usr/lib/postgresql/15/bin/pg_controldata /tmp/seed/15/main | sed -n 's/^Database cluster state: *//p'")"
     same "the time zone is the playbook's" "Europe/Berlin" "$(in_image "cat /etc/timezone")"
     same "the cron job is there" "@daily /bin/true" "$(in_image "grep --invert-match '^#' /var/spool/cron/crontabs/shop")"
 }
@@ -75,15 +76,32 @@ in_image() {
 
 # The image as services.
 what_runs() {
-    docker run --detach --name "$NAME" --network none "$IMAGE" >/dev/null
-    at_exit "docker rm --force --volumes $NAME >/dev/null 2>&1"
-    wait_for 60 "the worker runs" in_container "pgrep --full --uid shop 'sleep infinity' >/dev/null"
+    at_exit "docker volume rm --force $NAME >/dev/null 2>&1"
+    at_exit "docker rm --force $NAME >/dev/null 2>&1"
+    start
     same "the database has the build's seeds" "42" \
         "$(in_container "setpriv --reuid shop --regid shop --clear-groups psql --no-psqlrc --tuples-only --no-align shop --command 'SELECT answer FROM seeds'")"
     same "the other database has the build's user" "shop.shop" "$(in_container "/srv/shop/venv/bin/python -c '
 import pymongo
 print(*[user[\"_id\"] for user in pymongo.MongoClient(port=27018).shop.command(\"usersInfo\")[\"users\"]])'")"
     same "the shop runs with the limit of its drop-in, as its user, with its mask" "2048 shop 0027" "$(shop)"
+    what_persists
+}
+
+start() {
+    docker run --detach --name "$NAME" --network none --volume "$NAME:/data" "$IMAGE" >/dev/null
+    wait_for 60 "the worker runs" in_container "pgrep --full --uid shop 'sleep infinity' >/dev/null"
+}
+
+# PostgreSQL knows nothing of the volume: its directory is where it always was.
+what_persists() {
+    same "what the image had has its owner and mode in the volume" "postgres postgres 700" \
+        "$(in_container "stat --format '%U %G %a' /data/persist/var/lib/postgresql/15/main")"
+    in_container "setpriv --reuid shop --regid shop --clear-groups psql --quiet shop --command 'UPDATE seeds SET answer = 43'"
+    docker rm --force "$NAME" >/dev/null
+    start
+    same "what the database has written is there in another container" 43 \
+        "$(in_container "setpriv --reuid shop --regid shop --clear-groups psql --no-psqlrc --tuples-only --no-align shop --command 'SELECT answer FROM seeds'")"
 }
 
 shop() {

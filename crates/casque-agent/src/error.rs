@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use casque_format::paths;
 use thiserror::Error;
 
+use crate::hand_over::Refusal;
 use crate::render::RenderError;
 use crate::settings::{Origin, Problem};
 use crate::stamp::StampError;
@@ -32,6 +34,22 @@ pub enum Error {
     /// The volume is another's.
     #[error(transparent)]
     Stamp(StampError),
+    /// Another user has written it.
+    #[error("volume `{data}` was written as uid {}, this is uid {uid}; {}", .refusal.writer, .refusal.remedy, data = paths::DATA)]
+    OtherUser {
+        /// As whom this runs.
+        uid: u32,
+        /// Who has written it, and how it is handed over.
+        refusal: Refusal,
+    },
+    /// A directory of the image cannot be put into the volume.
+    #[error("cannot put what the image has in `{path}` into the volume: {source}")]
+    Seed {
+        /// Its usual path.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The volume, or something of it, cannot be used.
     #[error("cannot use `{path}` as uid {uid}: {source}; {remedy}")]
     Volume {
@@ -230,7 +248,11 @@ impl Error {
         match self {
             Self::Settings(_) | Self::Templates(_) | Self::Checks(_) | Self::NotTakenOver(_) => 100,
             Self::DoesNotRun { .. } => 100,
-            Self::Stamp(_) | Self::Volume { .. } | Self::Directory(_) => 102,
+            Self::Stamp(_)
+            | Self::OtherUser { .. }
+            | Self::Seed { .. }
+            | Self::Volume { .. }
+            | Self::Directory(_) => 102,
             Self::Outdated { .. } => 3,
             Self::UnknownCommand { .. }
             | Self::UnknownSetting { .. }

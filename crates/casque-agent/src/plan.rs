@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::image::{ImagePlan, ImageService};
-use casque_format::run::{self, AgentConfig, Logs, RunPlan, Service};
+use casque_format::run::{self, AgentConfig, Logs, Once, RunPlan, Service};
 use casque_format::settings::{OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS, TIME_ZONE};
 
 use crate::certificates;
@@ -49,6 +49,13 @@ pub fn agent_config(plan: &ImagePlan, settings: &Settings) -> AgentConfig {
 fn is_on(service: &ImageService, settings: &Settings) -> bool {
     let on = |name: &String| settings.get(name).is_some_and(|setting| setting.is_on());
     service.when.as_ref().is_none_or(on) && !service.unless.as_ref().is_some_and(on)
+}
+
+/// Returns the one-shots that run once for each version of the product, sorted.
+pub fn migrations(plan: &ImagePlan, settings: &Settings) -> Vec<String> {
+    let is_one = |service: &ImageService| service.service.once == Some(Once::Version);
+    let all = plan.services.iter().filter(|(_, service)| is_one(service) && is_on(service, settings));
+    all.map(|(name, _)| name.clone()).collect()
 }
 
 /// Returns what every service has in its environment, unless the vendor says otherwise.

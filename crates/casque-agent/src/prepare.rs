@@ -10,8 +10,9 @@ use casque_format::image::{DataDirectory, ImagePlan, Template};
 use casque_format::paths;
 use casque_format::run::{AgentConfig, RunPlan};
 use casque_format::settings::TIME_ZONE;
+use casque_format::stamp::Stamp;
 use fs_err as fs;
-use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::fs::Mode;
 use rustix::process::{geteuid, umask};
 use serde::Serialize;
 
@@ -19,11 +20,13 @@ use crate::directories::{self, Outcome};
 use crate::env::Environment;
 use crate::error::{Error, TemplateProblem};
 use crate::exchange::{self, File};
+use crate::hand_over;
 use crate::logs::logs;
 use crate::mounts;
 use crate::plan;
 use crate::render::Renderer;
 use crate::root::Root;
+use crate::seed;
 use crate::settings::{self, Origin, Settings, Sources, Text, Value, secrets};
 use crate::stamp::{self, StampError};
 use crate::write::{self, Access};
@@ -37,20 +40,20 @@ pub fn prepare(root: &Root, environment: &Environment, running: bool) -> Result<
     // Whatever it was: the modes below are meant as they are written.
     umask(Mode::from_raw_mode(0o022));
     let plan = read_plan(root)?;
-    let stamp = stamp::read(root, &plan.product).map_err(|error| match error {
-        StampError::Io(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-            unusable(root, paths::STAMP, source)
-        }
-        other => Error::Stamp(other),
-    })?;
+    let stamp = read_stamp(root, &plan)?;
     let mut settings = Sources::of(&plan, environment, root).resolve().map_err(Error::Settings)?;
-    let candidates = candidates(root, &settings)?;
+    let candidates = candidates(root, &plan, &settings)?;
     set(&mut settings, &candidates);
     // Rendered once only to see that it can be: up to here nothing has been written.
     render(root, &plan.templates, &settings)?;
 
-    check_writable(root)?;
-    stamp::write(root, &plan.product, stamp).map_err(Error::Stamp)?;
+    check_writable(root, &plan)?;
+    let user = stamp::User {
+        product: &plan.product,
+        migrations: plan::migrations(&plan, &settings),
+        uid: geteuid().as_raw(),
+    };
+    stamp::write(root, user, stamp).map_err(Error::Stamp)?;
     // Read again: of two starts at the same time one made it.
     let stamp = stamp::read(root, &plan.product).map_err(Error::Stamp)?;
     let instance = stamp.map_or_else(String::new, |stamp| stamp.instance);
@@ -59,6 +62,10 @@ pub fn prepare(root: &Root, environment: &Environment, running: bool) -> Result<
     warnings.extend(no_time_zone(root, &settings));
     for directory in &plan.data {
         warnings.extend(make(root, directory)?);
+    }
+    for directory in &plan.persist {
+        let seeded = seed::ensure(root, &directory.path);
+        seeded.map_err(|source| Error::Seed { path: directory.path.clone(), source })?;
     }
     let kept = candidates.into_iter().map(|(name, candidate)| {
         let kept = secrets::keep(root, &name, &candidate);
@@ -72,6 +79,25 @@ pub fn prepare(root: &Root, environment: &Environment, running: bool) -> Result<
         Start { environment, warnings: &warnings, instance: &instance, running },
     )?;
     Ok(warnings)
+}
+
+/// Reads the stamp of the volume, or refuses it: nothing has been written then.
+fn read_stamp(root: &Root, plan: &ImagePlan) -> Result<Option<Stamp>, Error> {
+    let denied = |source: io::Error| match source.kind() {
+        io::ErrorKind::PermissionDenied => unusable(root, plan, paths::STAMP, source),
+        _ => Error::Stamp(StampError::Io(source)),
+    };
+    let stamp = match stamp::read(root, &plan.product) {
+        Err(StampError::Io(source)) => return Err(denied(source)),
+        read => read.map_err(Error::Stamp)?,
+    };
+    let uid = geteuid().as_raw();
+    if let Some(stamp) = &stamp
+        && let Some(refusal) = hand_over::judge(root, plan, stamp, uid).map_err(denied)?
+    {
+        return Err(Error::OtherUser { uid, refusal });
+    }
+    Ok(stamp)
 }
 
 /// Reads the plan that the build wrote.
@@ -89,7 +115,7 @@ fn no_time_zone(root: &Root, settings: &Settings) -> Option<String> {
 }
 
 /// Makes a secret for every setting that wants one and has none yet.
-fn candidates(root: &Root, settings: &Settings) -> Result<Vec<(String, Text)>, Error> {
+fn candidates(root: &Root, plan: &ImagePlan, settings: &Settings) -> Result<Vec<(String, Text)>, Error> {
     let mut candidates = Vec::new();
     for (name, resolved) in settings {
         match resolved.value {
@@ -99,7 +125,7 @@ fn candidates(root: &Root, settings: &Settings) -> Result<Vec<(String, Text)>, E
                 candidates.push((name.clone(), candidate));
             }
             Value::Hidden => {
-                return Err(unusable(root, paths::SECRETS, io::ErrorKind::PermissionDenied.into()));
+                return Err(unusable(root, plan, paths::SECRETS, io::ErrorKind::PermissionDenied.into()));
             }
             // The secret stays what it was, under the setting's new name.
             Value::Known(ref text) if matches!(resolved.origin, Origin::GeneratedAs(_)) => {
@@ -142,22 +168,23 @@ pub fn render<'a>(
 }
 
 /// Tries to write to the volume, so that a refusal is one line before anything starts.
-fn check_writable(root: &Root) -> Result<(), Error> {
+fn check_writable(root: &Root, plan: &ImagePlan) -> Result<(), Error> {
     let own = root.join(paths::STAMP).parent().expect("the stamp is in a directory").to_owned();
     let tried = write::make_directory(&own, 0o755).and_then(|()| write::probe(&own));
-    tried.map_err(|source| unusable(root, paths::DATA, source))
+    tried.map_err(|source| unusable(root, plan, paths::DATA, source))
 }
 
 /// Says who owns what this user may not use, and how it is handed over.
-fn unusable(root: &Root, path: &str, source: io::Error) -> Error {
+fn unusable(root: &Root, plan: &ImagePlan, path: &str, source: io::Error) -> Error {
     let uid = geteuid().as_raw();
     let owner = fs::metadata(root.join(path)).or_else(|_| fs::metadata(root.join(paths::DATA)));
     let data = paths::DATA;
     let remedy = match (source.kind(), owner) {
         (io::ErrorKind::ReadOnlyFilesystem, _) => format!("mount a writable volume with `-v NAME:{data}`"),
         (io::ErrorKind::PermissionDenied, Ok(owner)) => format!(
-            "it belongs to uid {}, hand it over once with `docker run --rm --user 0 -v NAME:{data} IMAGE /bin/chown -R {uid} {data}`",
-            owner.uid()
+            "it belongs to uid {}, hand it over once with `{}`",
+            owner.uid(),
+            hand_over::line(plan, uid)
         ),
         _ => "the volume must be a directory that this user can write".to_owned(),
     };
@@ -198,7 +225,8 @@ fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, start: Start) -
     let configuration = configuration(&run_plan, &rendered);
     let run = root.join(paths::RUN);
     make_directories(&run)?;
-    let _locked = lock(&run).map_err(|source| Error::Run { path: run, source })?;
+    // Two at the same time would remove each other's temporary files.
+    let _locked = write::lock(&run).map_err(|source| Error::Run { path: run, source })?;
     let below = root.join(paths::RENDERED);
     make_directories(&below)?;
     let place = |template: &Template| root.join(&format!("{}{}", paths::RENDERED, template.path));
@@ -239,13 +267,6 @@ fn configuration(plan: &RunPlan, rendered: &[(&Template, String)]) -> String {
         all.extend(Digest::of(text.as_bytes()).to_string().bytes());
     }
     Digest::of(&all).to_string()
-}
-
-/// Keeps two at the same time from removing each other's temporary files, until it is dropped.
-fn lock(directory: &Path) -> io::Result<fs::File> {
-    let file = fs::File::open(directory)?;
-    flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
 }
 
 pub fn write_json(path: &Path, document: &impl Serialize, access: Access) -> Result<(), Error> {

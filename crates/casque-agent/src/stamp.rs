@@ -5,9 +5,11 @@ use std::io;
 use casque_format::image::Product;
 use casque_format::paths;
 use casque_format::stamp::{self, Stamp};
+use casque_format::version;
 use thiserror::Error;
 
 use crate::root::Root;
+use crate::update;
 use crate::write::{self, Access};
 
 /// Why the volume is refused.
@@ -26,6 +28,19 @@ pub enum StampError {
         /// What this image is.
         expected: String,
     },
+    /// Its data are those of a later version.
+    #[error(
+        "volume `{}` has data of `{product}` {found}, this is {own}; start version {found} or newer, or restore a backup that {own} made",
+        paths::DATA
+    )]
+    NewerData {
+        /// Whose data.
+        product: String,
+        /// The version whose data they are.
+        found: String,
+        /// The version of this image.
+        own: String,
+    },
     /// A stamp that cannot be understood; what wrote it may be newer.
     #[error("cannot understand the stamp `{path}` of the volume: {0}", path = paths::STAMP)]
     Unreadable(serde_json::Error),
@@ -37,7 +52,7 @@ pub enum StampError {
     Io(io::Error),
 }
 
-/// Returns the stamp of the volume, or nothing for a new one; refuses another product's volume.
+/// Returns the stamp of the volume, or nothing for a new one; refuses another product's volume and a newer version's data.
 pub fn read(root: &Root, product: &Product) -> Result<Option<Stamp>, StampError> {
     let content = match fs_err::read(root.join(paths::STAMP)) {
         Ok(content) => content,
@@ -55,21 +70,42 @@ pub fn read(root: &Root, product: &Product) -> Result<Option<Stamp>, StampError>
             expected: product.name.clone(),
         });
     }
+    let found = update::version(root, &stamp);
+    if version::compare(found, &product.version).is_gt() {
+        let (found, own) = (found.to_owned(), product.version.clone());
+        return Err(StampError::NewerData { product: stamp.product, found, own });
+    }
     Ok(Some(stamp))
 }
 
-/// Writes that `product` uses the volume now, keeping the instance of an earlier stamp.
-pub fn write(root: &Root, product: &Product, earlier: Option<Stamp>) -> Result<(), StampError> {
+/// Who uses the volume now.
+pub struct User<'a> {
+    /// What it is.
+    pub product: &'a Product,
+    /// The one-shots of this start that run once for each version, sorted.
+    pub migrations: Vec<String>,
+    /// As which user PID 1 runs.
+    pub uid: u32,
+}
+
+/// Writes that `user` uses the volume now, keeping the instance of an earlier stamp.
+///
+/// With migrations to run, the data stay those of the version before until they have ended well.
+pub fn write(root: &Root, user: User, earlier: Option<Stamp>) -> Result<(), StampError> {
     let instance = match &earlier {
         Some(stamp) => stamp.instance.clone(),
         None => new_instance().map_err(StampError::Io)?,
     };
-    let stamp = Stamp {
-        version: stamp::VERSION,
-        product: product.name.clone(),
-        product_version: product.version.clone(),
-        instance,
+    let (product_version, update) = match &earlier {
+        Some(stamp) => {
+            update::forget_abandoned(root, stamp, &user.product.version).map_err(StampError::Io)?;
+            update::begun(root, stamp, &user.product.version, user.migrations)
+        }
+        None => (user.product.version.clone(), None),
     };
+    let product = user.product.name.clone();
+    let stamp =
+        Stamp { version: stamp::VERSION, product, product_version, instance, uid: Some(user.uid), update };
     if earlier.as_ref() == Some(&stamp) {
         return Ok(());
     }
@@ -96,25 +132,73 @@ mod tests {
         Product { name: name.to_owned(), version: version.to_owned(), command: "backend".to_owned() }
     }
 
-    #[test]
-    fn the_instance_stays_while_versions_come_and_go() {
+    fn root() -> (tempfile::TempDir, Root) {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::new(directory.path().to_owned());
         fs_err::create_dir_all(root.join("/data/casque")).unwrap();
-        assert_eq!(read(&root, &product("a/b", "1")).unwrap(), None);
-        write(&root, &product("a/b", "1"), None).unwrap();
-        let first = read(&root, &product("a/b", "2")).unwrap().unwrap();
-        assert_eq!((first.product_version.as_str(), first.instance.len()), ("1", 32));
-        write(&root, &product("a/b", "2"), Some(first.clone())).unwrap();
-        let second = read(&root, &product("a/b", "2")).unwrap().unwrap();
-        assert_eq!((second.product_version.as_str(), second.instance), ("2", first.instance));
+        (directory, root)
+    }
+
+    fn start(root: &Root, version: &str, migrations: &[&str]) -> Result<Stamp, String> {
+        let product = product("a/b", version);
+        let earlier = read(root, &product).map_err(|error| error.to_string())?;
+        let migrations = migrations.iter().map(|name| (*name).to_owned()).collect();
+        write(root, User { product: &product, migrations, uid: 5 }, earlier).unwrap();
+        Ok(serde_json::from_slice(&fs_err::read(root.join(paths::STAMP)).unwrap()).unwrap())
+    }
+
+    /// What PID 1 does when a migration has ended well.
+    fn done(root: &Root, name: &str, version: &str) {
+        let text = format!(r#"{{"version":1,"product_version":"{version}"}}"#);
+        fs_err::create_dir_all(root.join(paths::ONCE)).unwrap();
+        fs_err::write(root.join(&format!("{}/{name}.json", paths::ONCE)), text).unwrap();
+    }
+
+    #[test]
+    fn the_instance_stays_while_versions_come() {
+        let (_directory, root) = root();
+        let first = start(&root, "1.9", &[]).unwrap();
+        assert_eq!((first.product_version.as_str(), first.instance.len(), first.uid), ("1.9", 32, Some(5)));
+        let second = start(&root, "1.10", &[]).unwrap();
+        assert_eq!((second.product_version.as_str(), second.instance), ("1.10", first.instance));
+    }
+
+    #[test]
+    fn data_belong_to_a_version_when_its_migrations_are_done() {
+        let (_directory, root) = root();
+        start(&root, "1", &["migrate"]).unwrap();
+        done(&root, "migrate", "1");
+        let begun = start(&root, "2", &["index", "migrate"]).unwrap();
+        let update = begun.update.unwrap();
+        assert_eq!((begun.product_version.as_str(), update.product_version.as_str()), ("1", "2"));
+        done(&root, "index", "2");
+        // The second of two has failed, so the version before may still start, and what the first did counts no more.
+        let back = start(&root, "1", &["migrate"]).unwrap();
+        assert_eq!((back.product_version.as_str(), back.update), ("1", None));
+        assert!(!root.join(&format!("{}/index.json", paths::ONCE)).exists());
+        assert!(root.join(&format!("{}/migrate.json", paths::ONCE)).exists());
+        start(&root, "2", &["index", "migrate"]).unwrap();
+        done(&root, "index", "2");
+        done(&root, "migrate", "2");
+        assert_eq!(
+            start(&root, "1", &["migrate"]).unwrap_err(),
+            "volume `/data` has data of `a/b` 2, this is 1; start version 2 or newer, or restore a backup that 1 made"
+        );
+        let settled = start(&root, "2", &["index", "migrate"]).unwrap();
+        assert_eq!((settled.product_version.as_str(), settled.update), ("2", None));
+    }
+
+    #[test]
+    fn without_migrations_the_data_are_a_newer_versions_at_once() {
+        let (_directory, root) = root();
+        start(&root, "1", &["migrate"]).unwrap();
+        start(&root, "2", &[]).unwrap();
+        assert!(start(&root, "1", &[]).unwrap_err().starts_with("volume `/data` has data of `a/b` 2, "));
     }
 
     #[test]
     fn foreign_newer_and_broken_stamps_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path().to_owned());
-        fs_err::create_dir_all(root.join("/data/casque")).unwrap();
+        let (_directory, root) = root();
         let refused = |content: &str| {
             fs_err::write(root.join(paths::STAMP), content).unwrap();
             read(&root, &product("a/b", "1")).unwrap_err().to_string()

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 /// Who may do what with a new file.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +63,16 @@ pub fn probe(directory: &Path) -> io::Result<()> {
 pub fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.map_err(|error| io::Error::new(error.kind(), format!("cannot make `{}`: {error}", path.display())))
+}
+
+/// Waits for the lock on `directory` and holds it until what it returns is dropped.
+pub fn lock(directory: &Path) -> io::Result<fs::File> {
+    let file = fs::File::open(directory)?;
+    match flock(&file, FlockOperation::LockExclusive) {
+        // NFS locks no directories. Names are random there too, so the worst is work done twice.
+        Err(Errno::BADF) => Ok(file),
+        locked => locked.map(|()| file).map_err(Into::into),
+    }
 }
 
 fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {

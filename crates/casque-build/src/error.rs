@@ -345,6 +345,12 @@ pub enum ServiceError {
         /// A user with a name like it.
         closest: Option<String>,
     },
+    /// What is to live in the volume is no directory.
+    #[error("`{path}` of `[data] persist` is no directory of the image")]
+    NotPersistent {
+        /// The path.
+        path: String,
+    },
     /// Its program is not in the image.
     #[error("service `{service}` runs `{program}`, which the image does not have")]
     NoProgram {

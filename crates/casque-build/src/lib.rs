@@ -53,6 +53,7 @@ mod mount_points;
 mod output;
 mod packages;
 mod parallel;
+mod persist;
 mod plan;
 mod preseed;
 mod proposal;

@@ -20,7 +20,7 @@ use crate::identity::Accounts;
 use crate::inputs::Inputs;
 use crate::manifest::{Front, LayerStep, Manifest, StepNetwork};
 use crate::stage::{Parts, Recipe, Stage};
-use crate::{front, sbom, services, template};
+use crate::{front, persist, sbom, services, template};
 
 /// The status path of a product without a front.
 const STATUS_PATH: &str = "/status";
@@ -152,6 +152,7 @@ impl Builder<'_> {
             env_prefix: image.env_prefix.clone(),
             templates: Vec::new(),
             data: data_directories(manifest, &accounts)?,
+            persist: Vec::new(),
             agent,
             stop_budget_ms: image.stop_timeout.milliseconds,
             status_path,
@@ -163,6 +164,10 @@ impl Builder<'_> {
             let text = fs_err::read_to_string(root.join(&file)).map_err(BuildError::Root)?;
             template::judge(&format!("/{}", file.display()), &text, &plan.settings)?;
             plan.templates.push(template::install(root, &file).map_err(BuildError::Root)?);
+        }
+        // Last, for what lives in the volume may have marked files too.
+        for path in &manifest.content.data.persist {
+            plan.persist.push(persist::install(root, path.get_ref(), self.epoch)?);
         }
         Ok(plan)
     }

@@ -32,6 +32,9 @@ pub struct ImagePlan {
     pub templates: Vec<Template>,
     /// Directories of the volume that `prepare` makes when they are missing.
     pub data: Vec<DataDirectory>,
+    /// Directories of the image that live in the volume, below [`crate::paths::PERSISTED`]; each has a seed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub persist: Vec<DataDirectory>,
     /// The serving agent's own user.
     pub agent: Identity,
     /// Milliseconds for the whole ordered stop.

@@ -37,3 +37,4 @@ pub mod signing;
 pub mod spdx;
 pub mod stamp;
 pub mod status;
+pub mod version;

@@ -166,6 +166,84 @@ fn another_products_volume_is_refused_untouched() {
 }
 
 #[test]
+fn a_newer_versions_data_are_refused_untouched_by_a_start_and_a_check() {
+    let instance = Instance::new();
+    let version = |version: &str| {
+        let mut other = plan();
+        other["product"]["version"] = json!(version);
+        instance.write_plan(other);
+    };
+    version("43.10.0");
+    instance.run(&["prepare"], &[]).quiet();
+    version("43.4.4");
+    let before = instance.list("/data");
+    let line = "error: volume `/data` has data of `vendor/backend` 43.10.0, this is 43.4.4; start version 43.10.0 or newer, or restore a backup that 43.4.4 made\n";
+    for words in [&["prepare"][..], &["settings", "check"]] {
+        let finished = instance.run(words, &[]);
+        assert_eq!((finished.code, finished.stderr.as_str()), (102, line), "{words:?}");
+    }
+    assert_eq!(instance.list("/data"), before);
+}
+
+#[test]
+fn an_update_with_a_migration_leaves_the_data_the_earlier_versions_until_it_is_done() {
+    let instance = Instance::new();
+    let start = |version: &str| {
+        let mut other = plan();
+        other["product"]["version"] = json!(version);
+        other["services"]["web"]["service"]["kind"] = json!("oneshot");
+        other["services"]["web"]["service"]["once"] = json!("version");
+        instance.write_plan(other);
+        instance.run(&["prepare"], &[])
+    };
+    start("1").quiet();
+    start("2").quiet();
+    let stamp = instance.json(paths::STAMP);
+    assert_eq!(stamp["product_version"], "1");
+    assert_eq!(stamp["update"], json!({ "product_version": "2", "migrations": ["web"] }));
+    start("1").quiet();
+    start("2").quiet();
+    instance.write(&format!("{}/web.json", paths::ONCE), r#"{"version":1,"product_version":"2"}"#);
+    assert_eq!(start("1").code, 102);
+    start("2").quiet();
+    assert_eq!(instance.json(paths::STAMP)["product_version"], "2");
+}
+
+#[test]
+fn a_directory_that_persists_is_in_the_volume_with_the_owners_of_its_seed() {
+    assert!(is_root(), "this test needs root");
+    let instance = Instance::new();
+    let mut with = plan();
+    with["persist"] = json!([{ "path": "/var/lib/db", "uid": 905, "gid": 906, "mode": 448 }]);
+    instance.write_plan(with);
+    let missing = instance.run(&["prepare"], &[]);
+    assert_eq!(
+        (missing.code, missing.stderr.as_str()),
+        (
+            102,
+            "error: cannot put what the image has in `/var/lib/db` into the volume: failed to open file `/usr/lib/casque/seeds/var/lib/db.tar`: No such file or directory (os error 2)\n"
+        )
+    );
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_uid(905);
+    header.set_gid(906);
+    header.set_mode(0o700);
+    header.set_size(0);
+    let mut seed = tar::Builder::new(Vec::new());
+    seed.append_data(&mut header, "seed/", std::io::empty()).unwrap();
+    let place = instance.path(&format!("{}/var/lib/db.tar", paths::SEEDS));
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::write(place, seed.into_inner().unwrap()).unwrap();
+    instance.run(&["prepare"], &[]).quiet();
+    assert_eq!(owner(&instance, "/data/persist/var/lib/db"), (905, 906));
+    // A later start looks at no owner in there.
+    std::os::unix::fs::chown(instance.path("/data/persist/var/lib/db"), Some(7), Some(7)).unwrap();
+    instance.run(&["prepare"], &[]).quiet();
+    assert_eq!(owner(&instance, "/data/persist/var/lib/db"), (7, 7));
+}
+
+#[test]
 fn a_volume_of_another_user_is_refused_with_the_line_that_hands_it_over() {
     assert!(is_root(), "this test needs root");
     let instance = Instance::new();
@@ -182,6 +260,13 @@ fn a_volume_of_another_user_is_refused_with_the_line_that_hands_it_over() {
     assert_eq!(refused(), line("/data", 0));
     assert!(!instance.exists(paths::RUN));
     instance.run(&["prepare"], &[]).quiet();
+    assert_eq!(
+        refused(),
+        "error: volume `/data` was written as uid 0, this is uid 4711; start with `--user 0:0` as before, or hand it over once with `docker run --rm --user 0 -v NAME:/data IMAGE /bin/chown -R 4711 /data`\n"
+    );
+    // One from before anybody noted who writes.
+    let stamp = instance.read(paths::STAMP).replace("\"uid\": 0", "\"other\": 0");
+    instance.write(paths::STAMP, &stamp);
     assert_eq!(refused(), line("/data/casque/secrets", 0));
     fs::set_permissions(instance.path("/data/casque"), std::fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(refused(), line("/data/casque/stamp.json", 0));

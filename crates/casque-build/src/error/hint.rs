@@ -36,6 +36,10 @@ impl BuildError {
             Self::Service(ServiceError::UnknownUser { .. } | ServiceError::UnknownOwner { .. }) => {
                 Some("users that no package and no script makes go into `[users.NAME]`".to_owned())
             }
+            Self::Service(ServiceError::NotPersistent { .. }) => Some(
+                "name the directory that a package or a step makes, without a link on the way; one that is made at start goes into `[data] directories`"
+                    .to_owned(),
+            ),
             Self::Service(ServiceError::Unit { source, .. }) => source.hint(),
             Self::Mark(MarkMistake::NoFilter { setting, .. }) => {
                 Some(format!("add the file's quoting, such as `@casque{{{setting}|json}}`"))

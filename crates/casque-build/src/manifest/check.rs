@@ -560,6 +560,32 @@ impl Checker<'_> {
                 );
             }
         }
+        self.persist()
+    }
+
+    /// What lives in the volume must be able to: a directory of its own, and nothing that others mount.
+    fn persist(&self) -> Result<(), ManifestError> {
+        let key = "data.persist";
+        let mut seen: Vec<&str> = Vec::new();
+        for path in &self.manifest.content.data.persist {
+            self.absolute(key, path)?;
+            let text = path.get_ref().as_str();
+            let refuse = |expected: &str| self.value(self.place(path), key, text, expected);
+            let is_plain = text.split('/').skip(1).all(|part| !part.is_empty() && part != ".");
+            if !is_plain || text.matches('/').count() < 2 {
+                return refuse("a directory below another, such as `/var/lib/postgresql`");
+            }
+            let within = |outer: &str| Path::new(text).starts_with(outer);
+            if ["/data", "/dev", "/proc", "/run", "/sys", "/tmp", "/usr/lib/casque"].into_iter().any(within) {
+                return refuse(
+                    "a directory of the software, outside of `/data` and what is made at each start",
+                );
+            }
+            if seen.iter().any(|one| within(one) || Path::new(one).starts_with(text)) {
+                return refuse("a directory that no other entry holds");
+            }
+            seen.push(text);
+        }
         Ok(())
     }
 }

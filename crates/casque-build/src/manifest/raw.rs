@@ -749,6 +749,9 @@ pub struct Data {
     /// Directories made at start when they are missing.
     #[serde(default)]
     pub directories: Vec<DataDirectory>,
+    /// Directories of the image, by absolute path, that live in the volume and start as the image has them.
+    #[serde(default)]
+    pub persist: Vec<Spanned<String>>,
 }
 
 /// One entry of `[data] directories`.

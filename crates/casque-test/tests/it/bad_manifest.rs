@@ -205,3 +205,25 @@ fn a_directory_without_a_manifest_is_named() {
     exit code 2
     ");
 }
+
+#[test]
+fn what_cannot_live_in_the_volume_is_named_with_what_can() {
+    let see = |persist: &str| {
+        check("[service.web]\n", &format!("[data]\npersist = [{persist}]\n\n[service.web]\n"))
+    };
+    assert_snapshot!(see("\"/run/database\""), @r"
+    error: cannot accept `project`
+      caused by: project/casque.toml:15: `data.persist` is `/run/database`, expected a directory of the software, outside of `/data` and what is made at each start
+    exit code 2
+    ");
+    assert_snapshot!(see("\"/var\""), @r"
+    error: cannot accept `project`
+      caused by: project/casque.toml:15: `data.persist` is `/var`, expected a directory below another, such as `/var/lib/postgresql`
+    exit code 2
+    ");
+    assert_snapshot!(see("\"/var/lib/db\", \"/var/lib/db/main\""), @r"
+    error: cannot accept `project`
+      caused by: project/casque.toml:15: `data.persist` is `/var/lib/db/main`, expected a directory that no other entry holds
+    exit code 2
+    ");
+}
