@@ -76,6 +76,7 @@ running() {
     step tests/five-commands.sh --engine none
     step tests/page.sh --engine docker
     step tests/mail.sh --engine docker
+    step tests/update.sh
     step tests/demo.sh --engine docker
     step tests/demo.sh --engine none
 }

@@ -16,9 +16,8 @@ def add(name, stream):
     """Stores an uploaded file and returns the id of its data set."""
     identifier = ObjectId()
     files().upload_from_stream_with_id(identifier, name, stream)
-    database().datasets.insert_one(
-        {"_id": identifier, "name": name, "state": WAITING, "created": datetime.now(UTC), "result": None, "reason": None}
-    )
+    made = {"_id": identifier, "name": name, "bytes": stream.tell(), "created": datetime.now(UTC)}
+    database().datasets.insert_one({**made, "state": WAITING, "result": None, "reason": None})
     return identifier
 
 
@@ -83,6 +82,8 @@ def as_json(report):
         "state": report["state"],
         "created": _time(report["created"]),
     }
+    if report.get("bytes"):
+        document["bytes"] = report["bytes"]
     if report.get("finished"):
         document["finished"] = _time(report["finished"])
     if report.get("reason"):
