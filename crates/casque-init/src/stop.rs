@@ -8,6 +8,8 @@ const LONGEST_RESERVE: Duration = Duration::from_millis(500);
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long a service waits beyond its own share for those before it that do not even die of KILL.
 const GRACE: Duration = Duration::from_millis(200);
+/// Shares are as fine as this.
+const FINEST: Duration = Duration::from_micros(100);
 
 /// When each service has to be gone. Times count from PID 1's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,26 +28,28 @@ impl Budget {
     /// Divides `budget` from `now` on among services that want `timeouts` (nothing, if they are gone
     /// already); `after[n]` are the services that stop only once `n` is gone.
     ///
-    /// If the longest chain wants more than there is, all its members get less in proportion.
+    /// If the longest chain wants more than there is, those that want most get less, down to what the others want: whoever
+    /// asks for an hour does not take away the seconds of a database.
     pub(crate) fn new(now: Duration, budget: Duration, timeouts: &[Duration], after: &[&[usize]]) -> Self {
-        let mut tails = vec![None; timeouts.len()];
-        for id in 0..timeouts.len() {
-            tail(id, timeouts, after, &mut tails);
-        }
-        let tails: Vec<Duration> = tails.into_iter().map(Option::unwrap_or_default).collect();
         let available = budget - LONGEST_RESERVE.min(budget / 8);
-        let wanted = tails.iter().zip(timeouts).map(|(tail, own)| *tail + *own).max();
-        let shrink = |span: Duration| match wanted {
-            Some(wanted) if wanted > available => {
-                span.mul_f64(available.as_secs_f64() / wanted.as_secs_f64())
+        let mut shares = timeouts.to_vec();
+        if longest(&shares, after) > available {
+            let (mut fits, mut excess) = (Duration::ZERO, available);
+            while excess - fits > FINEST {
+                let cap = (fits + excess) / 2;
+                shares = timeouts.iter().map(|own| cap.min(*own)).collect();
+                match longest(&shares, after) <= available {
+                    true => fits = cap,
+                    false => excess = cap,
+                }
             }
-            _ => span,
-        };
+            shares = timeouts.iter().map(|own| fits.min(*own)).collect();
+        }
         Self {
             deadline: now + budget - LAST_WORDS.min(budget / 20),
             services_end: now + available,
-            tails: tails.into_iter().map(shrink).collect(),
-            shares: timeouts.iter().map(|own| shrink(*own)).collect(),
+            tails: tails(&shares, after),
+            shares,
         }
     }
 
@@ -58,6 +62,20 @@ impl Budget {
     pub(crate) fn signal_at(&self, id: usize) -> Duration {
         self.kill_at(id).saturating_sub(self.shares[id]) + GRACE
     }
+}
+
+/// Returns how long the chain that needs most takes.
+fn longest(shares: &[Duration], after: &[&[usize]]) -> Duration {
+    tails(shares, after).iter().zip(shares).map(|(tail, own)| *tail + *own).max().unwrap_or_default()
+}
+
+/// Returns for each service what those take that stop only once it is gone.
+fn tails(shares: &[Duration], after: &[&[usize]]) -> Vec<Duration> {
+    let mut tails = vec![None; shares.len()];
+    for id in 0..shares.len() {
+        tail(id, shares, after, &mut tails);
+    }
+    tails.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 /// Plans have no cycles, so this ends; each service is computed once.
@@ -95,13 +113,20 @@ mod tests {
         assert_eq!(budget.signal_at(2), millis(8_600 - 4_000 + 200));
     }
 
+    /// Shares are found to a tenth of a millisecond.
+    fn about(left: Duration, right: Duration) {
+        assert!(left.abs_diff(right) <= millis(1), "{left:?} {right:?}");
+    }
+
     #[test]
-    fn shares_shrink_in_proportion_when_they_do_not_fit() {
+    fn what_does_not_fit_is_taken_from_those_that_want_most() {
         let after: [&[usize]; 2] = [&[1], &[]];
-        let timeouts = [millis(8_500), millis(8_500)];
-        let budget = Budget::new(Duration::ZERO, millis(9_000), &timeouts, &after);
-        assert_eq!(budget.kill_at(0), millis(4_250));
-        assert_eq!(budget.kill_at(1), millis(8_500));
+        let even = Budget::new(Duration::ZERO, millis(9_000), &[millis(8_500), millis(8_500)], &after);
+        about(even.kill_at(0), millis(4_250));
+        assert_eq!(even.kill_at(1), millis(8_500));
+        let greedy = Budget::new(Duration::ZERO, millis(9_000), &[millis(3_600_000), millis(4_000)], &after);
+        about(greedy.kill_at(0), millis(4_500));
+        about(greedy.signal_at(1), millis(4_500 + 200));
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn whoever_ignores_the_signal_is_killed_within_the_budget() {
     });
     let mut plan = plan(&services);
     plan["services"]["web"]["after"] = json!(["db"]);
-    plan["stop_budget_ms"] = json!(4_000);
+    plan["stop_budget_ms"] = json!(1_500);
     let container = Container::start(&plan);
     let web = container.wait_ready().services[1].pid.unwrap();
     let end = container.stop();
