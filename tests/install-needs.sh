@@ -50,6 +50,10 @@ test skopeo skopeo
 test slirp4netns slirp4netns
 test umoci umoci
 bench buildah buildah
+bench s6-supervise s6
+bench runsv runit
+bench supervise daemontools
+bench supervisord supervisor
 TEXT
 }
 
