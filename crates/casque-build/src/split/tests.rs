@@ -219,7 +219,7 @@ fn the_layer_of_a_package_does_not_change_when_another_package_or_the_stage_belo
     other.mode("after/usr/share", 0o711);
     // dpkg's records have the time of the build.
     let record = other.directory.path().join("after/var/lib/dpkg/info/tool.list");
-    let record = fs::File::options().write(true).open(record).unwrap();
+    let record = File::options().write(true).open(record).unwrap();
     record.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     other.package("newcomer", "3", &[("usr/share/tool/new", "z"), ("usr/bin/new", "z")]);
     let after = owners(&other);
