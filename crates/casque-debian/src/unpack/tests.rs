@@ -253,6 +253,9 @@ fn a_diverted_file_goes_where_the_diversion_says() {
     assert_eq!((set.read("usr/bin/sh"), set.read("usr/bin/sh.distrib")), ("of b".into(), "of a".into()));
 }
 
+/// Packs a part of a package.
+type Pack = fn(&[u8]) -> Vec<u8>;
+
 #[test]
 fn a_package_is_read_however_its_parts_are_packed() {
     use std::io::Write as _;
@@ -269,8 +272,7 @@ fn a_package_is_read_however_its_parts_are_packed() {
     };
     let zstd = |plain: &[u8]| zstd::encode_all(plain, 3).unwrap();
     let plain = |plain: &[u8]| plain.to_vec();
-    let forms: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 4] =
-        [("", &plain), (".gz", &gzip), (".xz", &xz), (".zst", &zstd)];
+    let forms = [("", plain as Pack), (".gz", gzip), (".xz", xz), (".zst", zstd)];
     for (suffix, pack) in forms {
         let set = Set::new();
         let control = format!("Package: {A}\nDescription: a test\n");
