@@ -79,6 +79,7 @@ running() {
     step tests/update.sh
     step tests/demo.sh --engine docker
     step tests/demo.sh --engine none
+    step tests/demo-release.sh
 }
 
 # Runs lists of steps beside each other; the first that fails ends the others, too.
