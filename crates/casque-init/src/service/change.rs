@@ -54,6 +54,12 @@ impl Service {
                 self.next_plan = Some(plan);
                 Some(Touched::Started)
             }
+            // It ran as often as it may: nobody needs another run with other files.
+            State::Done if plan.spec.once.is_some() => {
+                self.next_plan = Some(plan);
+                self.take_next_plan();
+                None
+            }
             State::Waiting | State::Backoff { .. } | State::Done | State::Scheduled | State::Failed(_) => {
                 self.next_plan = Some(plan);
                 self.take_next_plan();

@@ -278,6 +278,23 @@ fn a_one_shot_that_was_done_before_is_done() {
 }
 
 #[test]
+fn another_plan_runs_no_one_shot_again_that_runs_once() {
+    let plan = |value: &str| {
+        let environment = json!({ "A": value });
+        json!({
+            "each-start": { "kind": "oneshot", "environment": environment },
+            "migrate": { "kind": "oneshot", "once": "version", "environment": environment },
+        })
+    };
+    let mut scene = Scene::new(&plan("1"));
+    assert_eq!(scene.due(0), [Action::Spawn(0), Action::Spawn(1)]);
+    scene.exited(1, 0, 0);
+    scene.exited(1, 1, 0);
+    assert_eq!(scene.change(2, &plan("2")), [Action::Spawn(0)]);
+    assert_eq!(scene.service("migrate").plan().spec.environment["A"], "2");
+}
+
+#[test]
 fn another_plan_touches_only_what_is_different_in_it() {
     let before = json!({ "cache": {}, "db": {}, "old": {}, "web": { "after": ["db"] } });
     let mut scene = Scene::new(&before);
