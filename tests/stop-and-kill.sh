@@ -94,7 +94,7 @@ one() {
     nothing_lost "$work/found"
     say "ok: $how $round of $rounds after $rate writes a second: gone in $took ms, ready again in $ready ms;" \
         "$(jq -r '"\(.writes.acknowledged) writes acknowledged, all there; \(.tasks | "\(.sent) tasks sent = \(.done) done + " +
-            "\(.done_since + .waiting + .taken) re-queued (\(.done_since) of them done since, \(.taken) in hand)")"' "$work/found")"
+            "\(.done_since + .waiting + .taken) re-queued (\(.done_since) of them done since, \(.taken) in hand, \(.forgotten) found again)")"' "$work/found")"
     echo "$rate $took $ready" >>"$work/figures"
 }
 
@@ -156,8 +156,8 @@ since_start() {
 }
 
 nothing_lost() {
-    jq --exit-status '.writes.lost == [] and .tasks.lost == []' "$1" >/dev/null ||
-        die "lost: $(jq --compact-output '{writes: .writes.lost, tasks: .tasks.lost}' "$1")"
+    jq --exit-status '.writes.lost == [] and .tasks.nowhere == []' "$1" >/dev/null ||
+        die "lost: $(jq --compact-output '{writes: .writes.lost, tasks: .tasks.nowhere}' "$1")"
 }
 
 # Says what the rounds were like: figures stop|kill LEAST.

@@ -5,7 +5,9 @@ usage: exec-as web python -c "$(cat stop_and_kill.py)" load | check MOMENT
 `load` writes into MongoDB at `w: majority, j: true` and sends tasks to celery, until the database or the queue is gone.
 It prints a line for each write that was acknowledged (`write ID`) and each task that the queue took (`task ID`).
 `check` reads such lines and prints as one JSON object where each is; MOMENT, seconds of the epoch, divides what was
-done before from what was done again.
+done before from what was done again. Celery's worker takes a message off the queue before it notes that it has it, so
+that one may be nowhere for a moment, and for good if it is killed then: housekeeping asks again for the report of a data
+set that was forgotten. Such tasks are waited for.
 """
 
 import io
@@ -31,6 +33,8 @@ WRITERS = 8
 BACKLOG = 12
 ORDERS = b"date,region,product,quantity,unit_price_cents\n" + b"2023-01-01,east,hammer,13,2146\n" * 2000
 PAYLOAD = "x" * 200
+# After this long housekeeping has found a data set that was forgotten, and a worker has made its report.
+PATIENCE = 240
 
 
 def say(kind, identifier):
@@ -92,15 +96,33 @@ def queued(broker):
 
 
 def check(moment):
-    """Looks in the direction in which a task moves, so that none slips through: queue, worker, database."""
+    """Prints where everything is."""
     asked = {"write": [], "task": []}
     for line in sys.stdin:
         kind, identifier = line.split()
         asked[kind].append(identifier)
+    tasks = places(asked["task"], moment)
+    deadline = time.monotonic() + PATIENCE
+    nowhere = tasks["nowhere"]
+    while tasks["nowhere"] and time.monotonic() < deadline:
+        time.sleep(1)
+        tasks = places(asked["task"], moment)
+    tasks["forgotten"] = len(nowhere) - len(tasks["nowhere"])
+    ids = [ObjectId(identifier) for identifier in asked["write"]]
+    there = set()
+    for begin in range(0, len(ids), 10_000):
+        found = written().find({"_id": {"$in": ids[begin : begin + 10_000]}}, {"_id": 1})
+        there.update(str(document["_id"]) for document in found)
+    lost = sorted(set(asked["write"]) - there)
+    print(json.dumps({"writes": {"acknowledged": len(ids), "lost": lost}, "tasks": tasks}))
+
+
+def places(identifiers, moment):
+    """Counts tasks by where they are, looking in the direction in which they move: queue, worker, database."""
     waiting, taken = queued(redis.Redis.from_url(current().redis_url))
-    tasks = {"sent": len(asked["task"]), "done": 0, "done_since": 0, "waiting": 0, "taken": 0, "lost": []}
-    sets = data_sets(asked["task"])
-    for identifier in asked["task"]:
+    tasks = {"sent": len(identifiers), "done": 0, "done_since": 0, "waiting": 0, "taken": 0, "nowhere": []}
+    sets = data_sets(identifiers)
+    for identifier in identifiers:
         state, finished = sets.get(identifier, ("no data set", None))
         if state == reports.READY:
             tasks["done" if finished < moment else "done_since"] += 1
@@ -109,14 +131,8 @@ def check(moment):
         elif identifier in taken:
             tasks["taken"] += 1
         else:
-            tasks["lost"].append(f"{identifier} ({state})")
-    ids = [ObjectId(identifier) for identifier in asked["write"]]
-    there = set()
-    for begin in range(0, len(ids), 10_000):
-        found = written().find({"_id": {"$in": ids[begin : begin + 10_000]}}, {"_id": 1})
-        there.update(str(document["_id"]) for document in found)
-    lost = sorted(set(asked["write"]) - there)
-    print(json.dumps({"writes": {"acknowledged": len(ids), "lost": lost}, "tasks": tasks}))
+            tasks["nowhere"].append(f"{identifier} ({state})")
+    return tasks
 
 
 def data_sets(identifiers):
