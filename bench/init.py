@@ -162,9 +162,9 @@ def switches(pid):
 
 
 def work(pid):
-    """Returns how long the threads of a process have run, in milliseconds."""
-    tasks = os.listdir(f"/proc/{pid}/task")
-    return sum(int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0]) for task in tasks) / 1e6
+    """Returns how long a process has run, threads that have ended included, in milliseconds."""
+    # The clock of another process: clock_getcpuclockid(3), which Python has for threads alone.
+    return time.clock_gettime_ns(~pid << 3 | 2) / 1e6
 
 
 def life(kind, options):
