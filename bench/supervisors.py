@@ -147,6 +147,8 @@ class Horust(Supervisor):
             path.parent.mkdir(exist_ok=True)
             path.write_text("\n".join([
                 f"command = {json.dumps(' '.join(command))}", f'stdout = "{self.logs}/{name}.log"',
+                # Without one the service gets the file itself, and nobody captures anything.
+                'stdout-rotate-size = "1 GB"',
                 "[restart]", 'strategy = "always"', "attempts = 1000", "[termination]", 'signal = "TERM"', 'wait = "5s"',
                 "[environment]", "keep-env = true",
             ]) + "\n")
