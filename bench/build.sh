@@ -21,15 +21,20 @@ TEXT
 main() {
     case "${1:-}" in -h | --help) usage && exit 0 ;; esac
     group
-    # Not the machine's own engine: what that does for others would be counted.
-    start_dockerd --bridge none --cgroup-parent "/$GROUP/containers"
+    # Not the machine's own engine: what that does for others would be counted. Its bridge and packet filter are left
+    # alone; builds use the machine's network.
+    as_root ip link add "$GROUP" type bridge
+    at_exit "as_root ip link delete '$GROUP'"
+    as_root ip address add 192.0.2.1/24 dev "$GROUP"
+    start_dockerd --bridge "$GROUP" --iptables=false --cgroup-parent "/$GROUP/containers"
     python3 bench/build.py --casque "$PWD/dist/bin/casque" --docker "$(docker_with_buildkit)" --group "$GROUP" "$@"
 }
 
 # Puts this script and all that it starts into a control group, whose processor time is what is measured: the machine
 # may have other work.
 group() {
-    GROUP=casque-bench-$$
+    # Also the name of a network interface, which has 15 characters at most.
+    GROUP=cqbench-$$
     local root own
     for root in /sys/fs/cgroup/cpuacct /sys/fs/cgroup; do
         [[ ! -e $root/cgroup.procs ]] || break
