@@ -91,6 +91,7 @@ print(*[user[\"_id\"] for user in pymongo.MongoClient(port=27018).shop.command(\
 start() {
     docker run --detach --name "$NAME" --network none --volume "$NAME:/data" "$IMAGE" >/dev/null
     wait_for 60 "the worker runs" in_container "pgrep --full --uid shop 'sleep infinity' >/dev/null"
+    wait_for 60 "the database answers" in_container "pg_isready --quiet"
 }
 
 # PostgreSQL knows nothing of the volume: its directory is where it always was.

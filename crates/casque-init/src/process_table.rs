@@ -4,6 +4,7 @@
 //! its ancestor: a limit that is inherited over everything a process may do, that nobody meets, and that everybody may
 //! read. (The environment, which others look at, is closed to PID 1 in a container when it is another user's.)
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -53,9 +54,9 @@ fn ours() -> Vec<Process> {
     let mut found = BTreeMap::new();
     while !open.is_empty() {
         while let Some(pid) = open.pop() {
-            if !found.contains_key(&pid) {
+            if let Entry::Vacant(place) = found.entry(pid) {
                 open.extend(children(pid).unwrap_or_default());
-                found.insert(pid, process(pid));
+                place.insert(process(pid));
             }
         }
         // Whose parent has died meanwhile has become our child.
@@ -162,19 +163,17 @@ mod tests {
         let family = |all: Vec<Process>| -> Vec<Process> {
             all.into_iter().filter(|p| p.pid == pid || p.parent == pid).collect()
         };
-        let table = loop {
-            process(pid)?;
-            let table = family(processes());
-            if table.iter().any(|p| p.name == "sleep") {
-                break table;
-            }
-        };
+        let is_complete = |table: &[Process]| table.iter().any(|p| p.name == "sleep");
+        let mut table = Vec::new();
+        while process(pid).is_some() && !is_complete(&table) {
+            table = family(processes());
+        }
         let ours = family(ours());
         for process in &table {
             crate::sys::kill(process.pid, libc::SIGKILL);
         }
         let _ = child.wait();
-        Some((ours, table))
+        is_complete(&table).then_some((ours, table))
     }
 
     #[test]
