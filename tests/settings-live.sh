@@ -148,7 +148,8 @@ engine_exec_with_stdin() {
 }
 
 log_has() {
-    engine_logs "$name" | grep -q "$1"
+    # Read to its end: a pipe that closes early is a failure of whoever writes.
+    [[ "$(engine_logs "$name" | grep -c "$1")" -gt 0 ]]
 }
 
 refuse_what_the_environment_decides() {
