@@ -184,7 +184,7 @@ one_release() {
     grep -qF "| $BIN/casque" "$home/said" || die "the commands find another casque, or none"
     ! grep -rqF -e "$CASQUE_RELEASE_TOKEN" -e "$CASQUE_PASSPHRASE" "$home/state" || die "a secret is in the state"
     grep -q '^published, counter 1$' "$STATE"/tags/v1/logs/*.log
-    release --tag v1 2>&1 | grep -qx 'backend v1: was published before, counter 1'
+    [[ "$(release --tag v1 2>&1 | grep -cx 'backend v1: was published before, counter 1')" == 1 ]]
     [[ ! -e $STATE/source ]] || die "the checkout is left"
     say "passed: a release is made, signed, uploaded and published, once"
 }
