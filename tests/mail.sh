@@ -113,7 +113,7 @@ read_as_others_do() {
         "undescribed:
 metrics for strangers: 401
 metrics: 200 True True
-ready: agent beat mongodb nginx redis setup web worker
+ready: agent beat migrate mongodb nginx redis setup web worker
 probes: 200 200" "$(dist/test-venv/bin/python tests/status.py "$address" <<<"$token")"
     same "the container itself reads metrics without the token" 200 \
         "$(engine_exec "$name" python3 -c 'import urllib.request as u; print(u.urlopen("http://127.0.0.1/metrics").status)')"

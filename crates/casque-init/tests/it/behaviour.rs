@@ -365,10 +365,14 @@ fn behaviour_20_a_secret_of_one_service_is_nowhere_else() {
     plan["logs"] = json!({ "directory": "DIR/logs" });
     let container = Container::start(&plan);
     let services = container.wait_ready().services;
-    container.until("it is written", || container.path("logs/web.log").exists());
     let read = |pid: u32, file: &str| {
         String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{file}")).unwrap()).into_owned()
     };
+    // Before a program begins, its process has what is PID 1's.
+    for service in &services {
+        container.until("its program runs", || read(service.pid.unwrap(), "cmdline").starts_with("sleep"));
+    }
+    container.until("it is written", || container.path("logs/web.log").exists());
     for (pid, own) in [(services[0].pid, false), (services[1].pid, true), (Some(container.pid), false)] {
         assert_eq!(read(pid.unwrap(), "environ").contains(canary), own);
         assert!(!read(pid.unwrap(), "cmdline").contains(canary));
