@@ -13,9 +13,11 @@ main() {
     scripts
     rust
     make --no-print-directory build
-    # One for all of them.
-    engine_start docker
     image
+    # Engines come and go there, and take the bridge of another one with them.
+    together engines without_docker
+    # One for all that follow.
+    engine_start docker
     together building running
     printf '\npassed: everything\n'
 }
@@ -45,13 +47,21 @@ the_image() {
 }
 
 # Each says what it did and removes what it made.
-building() {
-    step tests/root.sh
-    step tests/base.sh
+engines() {
+    step tests/engines.sh
+}
+
+without_docker() {
+    step tests/release.sh
     step tests/sbom.sh
     step tests/python.sh
     step tests/python-errors.sh
     step tests/same-bytes.sh
+}
+
+building() {
+    step tests/root.sh
+    step tests/base.sh
     step tests/ordinary-user.sh
     step tests/removed-package.sh
     step tests/scripts.sh
@@ -63,14 +73,12 @@ building() {
 
 running() {
     step tests/depot.sh
-    step tests/release.sh
     step tests/offline.sh
     step tests/init.sh
     step tests/wrong-setting.sh
     step tests/settings-live.sh
     step tests/port-80.sh
     step tests/stop-and-kill.sh
-    step tests/engines.sh
     step tests/five-commands.sh --engine docker
     step tests/five-commands.sh --engine podman
     step tests/five-commands.sh --engine none
