@@ -67,9 +67,9 @@ the_depot() {
 
 the_repository() {
     say "-- the vendor's repository"
-    cp -r examples/backend "$home/work"
+    cp -r examples/backend "$home/clone"
     # What only a checkout has is no part of the image, so a build of the example serves this one as well.
-    printf '%s\n' .git /dist/ .casqueignore >"$home/work/.casqueignore"
+    printf '%s\n' .git /dist/ .casqueignore >"$home/clone/.casqueignore"
     usable_lock
     git init --quiet --bare "$home/backend.git"
     git_at_work init --quiet
@@ -112,20 +112,20 @@ TOML
 # demo` where it made one.
 usable_lock() {
     fetches && return
-    [[ ! -e dist/casque.lock ]] || cp dist/casque.lock "$home/work/casque.lock"
-    fetches || "$CASQUE" lock --update "$home/work"
+    [[ ! -e dist/casque.lock ]] || cp dist/casque.lock "$home/clone/casque.lock"
+    fetches || "$CASQUE" lock --update "$home/clone"
 }
 
 # Says whether everything that the lock names can be had; what else goes wrong ends the demo.
 fetches() {
     local code=0
-    "$CASQUE" fetch "$home/work" || code=$?
+    "$CASQUE" fetch "$home/clone" || code=$?
     [[ $code -eq 0 || $code -eq $NETWORK ]] || exit "$code"
     return "$code"
 }
 
 git_at_work() {
-    git -c user.name=vendor -c user.email=vendor@example.com -C "$home/work" "$@"
+    git -c user.name=vendor -c user.email=vendor@example.com -C "$home/clone" "$@"
 }
 
 the_release() {

@@ -31,11 +31,11 @@ set_up() {
     at_exit "end_process $!"
     wait_for 20 "the depot serves" curl -sf -o /dev/null "$HOST/healthz"
     git_as_vendor init --quiet --bare "$home/backend.git"
-    git_as_vendor init --quiet "$home/work"
-    mkdir "$home/work/product"
-    project >"$home/work/product/build.sh"
-    image >"$home/work/product/image.py"
-    git -C "$home/work" remote add origin "$home/backend.git"
+    git_as_vendor init --quiet "$home/clone"
+    mkdir "$home/clone/product"
+    project >"$home/clone/product/build.sh"
+    image >"$home/clone/product/image.py"
+    git -C "$home/clone" remote add origin "$home/backend.git"
     configuration >"$home/release.toml"
 }
 
@@ -130,15 +130,15 @@ PY
 
 # Commits what is in the work tree and pushes it as a tag: push TAG [MESSAGE].
 push() {
-    echo "notes of $1" >"$home/work/product/notes.txt"
-    git -C "$home/work" add --all
-    git_as_vendor -C "$home/work" commit --quiet --message "$1"
+    echo "notes of $1" >"$home/clone/product/notes.txt"
+    git -C "$home/clone" add --all
+    git_as_vendor -C "$home/clone" commit --quiet --message "$1"
     if [[ $# -gt 1 ]]; then
-        git_as_vendor -C "$home/work" tag --annotate --force --message "$2" "$1" >/dev/null
+        git_as_vendor -C "$home/clone" tag --annotate --force --message "$2" "$1" >/dev/null
     else
-        git_as_vendor -C "$home/work" tag --force "$1" >/dev/null
+        git_as_vendor -C "$home/clone" tag --force "$1" >/dev/null
     fi
-    git -C "$home/work" push --quiet --force origin "$1"
+    git -C "$home/clone" push --quiet --force origin "$1"
 }
 
 release() {
@@ -175,7 +175,7 @@ one_release() {
     get release-latest.json.minisig >"$home/release.json.minisig"
     minisign -VQ -p "$home/vendor.pub" -m "$home/release.json" >/dev/null
     same "the record says all there is to say" \
-        "$(jq -nc --arg commit "$(git -C "$home/work" rev-parse v1^0)" '["v1", "stable", 1, "First of all", $commit, 4, 34560000, 2]')" \
+        "$(jq -nc --arg commit "$(git -C "$home/clone" rev-parse v1^0)" '["v1", "stable", 1, "First of all", $commit, 4, 34560000, 2]')" \
         "$(jq -c '[.release, .channel, .counter, .notes, .commit, (.artefacts | length), .expires - .created,
             (.artefacts[] | select(.kind == "image") | .blobs | length)]' "$home/release.json")"
     get backend-1.txt >"$home/package"
@@ -244,7 +244,7 @@ process_of() {
 
 # Whatever the commands started ends with them: when time is up, and when the release is killed.
 groups_end() {
-    touch "$home/work/product/endless"
+    touch "$home/clone/product/endless"
     push v3
     rm -f "$home/sleeper"
     configuration 1 >"$home/release.toml"
@@ -258,24 +258,24 @@ groups_end() {
     kill -KILL "$run"
     wait "$run" 2>/dev/null || true
     wait_for 15 "the command ends with the release that was killed" process_is_gone "$(<"$home/sleeper")"
-    rm "$home/work/product/endless"
+    rm "$home/clone/product/endless"
     say "passed: the whole process group ends"
 }
 
 mistakes() {
-    touch "$home/work/product/broken"
+    touch "$home/clone/product/broken"
     push v4
     fails 6 '  | this cannot be built' release --tag v4
-    rm "$home/work/product/broken"
+    rm "$home/clone/product/broken"
     fails 2 "has no tag \`v99\` that goes into a channel" release --tag v99
     push other
     fails 2 "whose patterns are \`v*-beta*\`, \`v*\`" release --tag other
     CASQUE_RELEASE_TOKEN=wrong fails 4 'the token is wrong or missing' release --tag v4
     (unset CASQUE_RELEASE_TOKEN && fails 2 "no token for \`$HOST\`" release --tag v4)
-    sed -i 's/image.py "[^"]*"/image.py v0/' "$home/work/product/build.sh"
+    sed -i 's/image.py "[^"]*"/image.py v0/' "$home/clone/product/build.sh"
     push v5
     fails 2 "holds the image vendor/backend:v0, and the tag is \`v5\`" release --tag v5
-    project >"$home/work/product/build.sh"
+    project >"$home/clone/product/build.sh"
     push v1
     fails 3 'a release stays what it is: make a new tag' release --tag v1
     sed "s,$HOST,http://127.0.0.1:9," "$home/release.toml" >"$home/nowhere.toml"
@@ -299,10 +299,10 @@ watches() {
     push v6-beta1 "Please try"
     wait_for 30 "the new tag is released" told v6-beta1 published
     [[ "$(get beta/release-latest.json | jq -r .release)" == v6-beta1 ]] || die "it is not in its channel"
-    touch "$home/work/product/broken"
+    touch "$home/clone/product/broken"
     push v6
     wait_for 30 "the failure is told" told v6 failed
-    rm "$home/work/product/broken"
+    rm "$home/clone/product/broken"
     push v6
     wait_for 30 "the moved tag is released" told v6 published
     same "old tags are left alone" "" "$(jq -r 'select(.tag == "v5" or .tag == "v4") | .tag' "$home/watched")"
