@@ -1,28 +1,50 @@
 //! What the settings that are certificates say: whose they are and when they end.
 
-use casque_format::settings::Kind;
+use casque_format::settings::{Kind, TLS_CERTIFICATE};
 use casque_format::status::Certificate;
 use x509_parser::pem::Pem;
 
 use crate::settings::Settings;
+use crate::tls::pair::Pair;
 
 /// Warned of so many seconds ahead.
-const WARNED_AHEAD: i64 = 30 * 86_400;
+const WARNED_AHEAD: i64 = 30 * DAY;
+/// Seconds.
+const DAY: i64 = 86_400;
 
-/// Returns the certificates among `settings`, by name of the setting. One that cannot be understood is left out.
-pub fn of(settings: &Settings) -> Vec<Certificate> {
-    let given = settings.iter().filter(|(_, one)| one.setting.kind == Kind::Certificate);
-    given.filter_map(|(name, one)| certificate(name, one.text()?)).collect()
+/// Returns the certificates among `settings`, by name of the setting. One that cannot be understood is left out. `https` is
+/// what HTTPS is served with, wherever that is from.
+pub fn of(settings: &Settings, https: Option<&Pair>) -> Vec<Certificate> {
+    let given = settings.iter().filter(|(name, one)| {
+        one.setting.kind == Kind::Certificate && (https.is_none() || *name != TLS_CERTIFICATE)
+    });
+    let mut all: Vec<Certificate> = given.filter_map(|(name, one)| certificate(name, one.text()?)).collect();
+    all.extend(https.map(|pair| Certificate {
+        setting: TLS_CERTIFICATE.to_owned(),
+        subject: pair.subject.clone(),
+        not_after: pair.not_after,
+        days_left: None,
+    }));
+    all.sort_by(|one, other| one.setting.cmp(&other.setting));
+    all
+}
+
+/// Returns whole days until the end of one, at `now`, seconds since 1970.
+pub fn days_left(certificate: &Certificate, now: i64) -> i64 {
+    certificate.not_after.saturating_sub(now).div_euclid(DAY)
 }
 
 /// Returns what an operator must know about one at `now`, seconds since 1970.
 pub fn warning(certificate: &Certificate, now: i64) -> Option<String> {
     let left = certificate.not_after.saturating_sub(now);
     let (setting, subject) = (&certificate.setting, &certificate.subject);
-    let what = format!("the certificate of setting `{setting}` (`{subject}`)");
+    let what = match setting.as_str() {
+        TLS_CERTIFICATE => format!("the certificate for HTTPS (`{subject}`)"),
+        _ => format!("the certificate of setting `{setting}` (`{subject}`)"),
+    };
     match left {
-        ..0 => Some(format!("{what} ended {} days ago", -left / 86_400)),
-        0..WARNED_AHEAD => Some(format!("{what} ends in {} days", left / 86_400)),
+        ..0 => Some(format!("{what} ended {} days ago", -left / DAY)),
+        0..WARNED_AHEAD => Some(format!("{what} ends in {} days", left / DAY)),
         _ => None,
     }
 }
@@ -36,7 +58,7 @@ fn certificate(setting: &str, text: &str) -> Option<Certificate> {
         subject.get_or_insert_with(|| certificate.subject().to_string());
         not_after = not_after.min(certificate.validity().not_after.timestamp());
     }
-    Some(Certificate { setting: setting.to_owned(), subject: subject?, not_after })
+    Some(Certificate { setting: setting.to_owned(), subject: subject?, not_after, days_left: None })
 }
 
 #[cfg(test)]
@@ -73,7 +95,7 @@ mod tests {
                 one(value("-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n")),
             ),
         ]);
-        let found = of(&settings);
+        let found = of(&settings, None);
         assert_eq!(found.len(), 1);
         assert_eq!(
             (found[0].setting.as_str(), found[0].subject.as_str()),

@@ -83,6 +83,8 @@ pub enum Word {
         #[command(subcommand)]
         action: Option<SettingsAction>,
     },
+    /// Have what runs take over settings and certificates that were changed by hand
+    Reload,
     /// Print the full line that starts this image in production
     RunLine,
     /// Resolve the settings and write the plan for PID 1

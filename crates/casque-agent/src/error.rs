@@ -73,6 +73,16 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// HTTPS cannot be served.
+    #[error(
+        "cannot serve HTTPS: {reason}; the certificate is in `{}`, those that signed it below it, and its key in `{}`",
+        paths::TLS_CERTIFICATE,
+        paths::TLS_KEY
+    )]
+    Certificate {
+        /// Why.
+        reason: String,
+    },
     /// Something below `/run/casque` cannot be written.
     #[error("cannot write `{}`: {source}; with a read-only root, `/run` needs a tmpfs", path.display())]
     Run {
@@ -247,7 +257,7 @@ impl Error {
     pub fn code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Templates(_) | Self::Checks(_) | Self::NotTakenOver(_) => 100,
-            Self::DoesNotRun { .. } => 100,
+            Self::DoesNotRun { .. } | Self::Certificate { .. } => 100,
             Self::Stamp(_)
             | Self::OtherUser { .. }
             | Self::Seed { .. }

@@ -101,7 +101,8 @@ fn to_check<'a>(
         None => !changed.is_empty(),
         Some(files) => files.iter().any(|file| {
             changed.contains(file.as_str())
-                || fs::canonicalize(root.join(file)).is_ok_and(|place| places.contains(&place))
+                || fs::canonicalize(root.join(file))
+                    .is_ok_and(|place| places.iter().any(|changed| changed.starts_with(&place)))
         }),
     };
     let asked = plan.services.iter().filter(|(name, service)| reads(service) || !same(name, service));

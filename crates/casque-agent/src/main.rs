@@ -21,6 +21,7 @@ mod serve;
 mod settings;
 mod stamp;
 mod sys;
+mod tls;
 mod ui;
 mod update;
 mod volume;

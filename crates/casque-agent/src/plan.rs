@@ -3,35 +3,57 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::image::{ImagePlan, ImageService};
-use casque_format::run::{self, AgentConfig, Logs, Once, RunPlan, Service};
+use casque_format::run::{self, AgentConfig, Logs, Once, RunPlan, Service, Tls};
 use casque_format::settings::{OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS, TIME_ZONE};
 
 use crate::certificates;
 use crate::env::Environment;
 use crate::settings::Settings;
+use crate::tls::Https;
+use crate::tls::authorities::Bundle;
+
+/// What a start found beside the settings.
+pub struct Found<'a> {
+    /// The container's variables.
+    pub environment: &'a Environment,
+    /// What becomes of what services write.
+    pub logs: Logs,
+    /// What HTTPS is served with; none is that it is off.
+    pub https: Option<&'a Https>,
+    /// Certificate authorities of the customer's own, with those of the image.
+    pub authorities: Option<&'a Bundle>,
+}
 
 /// Decides every condition: which services run, and with what in their environment.
-pub fn run_plan(plan: &ImagePlan, settings: &Settings, environment: &Environment, logs: Logs) -> RunPlan {
+pub fn run_plan(plan: &ImagePlan, settings: &Settings, found: Found) -> RunPlan {
     let running: BTreeMap<&String, &ImageService> =
         plan.services.iter().filter(|(_, service)| is_on(service, settings)).collect();
     let names: BTreeSet<&str> = running.keys().map(|name| name.as_str()).collect();
-    let start = Start { settings, environment, running: names, surroundings: surroundings(settings) };
+    let mut surroundings = surroundings(settings);
+    surroundings.extend(found.authorities.map(Bundle::environment).unwrap_or_default());
+    let start = Start { settings, environment: found.environment, running: names, surroundings };
     let services =
         running.into_iter().map(|(name, service)| (name.clone(), start.resolved(service))).collect();
     RunPlan {
         version: run::VERSION,
         product: plan.product.clone(),
-        listen: plan.expose.clone(),
+        listen: listen(plan, found.https),
         services,
         stop_budget_ms: plan.stop_budget_ms,
         mask: mask(settings),
         agent_uid: plan.agent.uid,
-        logs,
+        logs: found.logs,
     }
 }
 
+/// Returns the ports to open: where HTTPS is off, nobody waits on its port.
+fn listen(plan: &ImagePlan, https: Option<&Https>) -> Vec<u16> {
+    let off = plan.https_port.filter(|_| https.is_none());
+    plan.expose.iter().copied().filter(|port| Some(*port) != off).collect()
+}
+
 /// Returns what the serving agent needs to know of `plan` and `settings`; what only a start knows is empty.
-pub fn agent_config(plan: &ImagePlan, settings: &Settings) -> AgentConfig {
+pub fn agent_config(plan: &ImagePlan, settings: &Settings, https: Option<&Https>) -> AgentConfig {
     let text = |name: &str| settings.get(name).and_then(|one| one.text()).unwrap_or_default().to_owned();
     AgentConfig {
         product: plan.product.clone(),
@@ -42,7 +64,8 @@ pub fn agent_config(plan: &ImagePlan, settings: &Settings) -> AgentConfig {
         probes: plan.probes.clone(),
         instance: String::new(),
         configuration: String::new(),
-        certificates: certificates::of(settings),
+        certificates: certificates::of(settings, https.map(|https| &https.pair)),
+        tls: https.map(|https| Tls { port: https.port, pair: https.pair.pem.clone() }),
     }
 }
 
@@ -171,7 +194,8 @@ pub mod tests {
     }
 
     fn run_plan(plan: &ImagePlan, settings: &Settings, environment: &Environment) -> RunPlan {
-        super::run_plan(plan, settings, environment, Logs::default())
+        let found = Found { environment, logs: Logs::default(), https: None, authorities: None };
+        super::run_plan(plan, settings, found)
     }
 
     #[test]
@@ -241,7 +265,7 @@ pub mod tests {
 
     #[test]
     fn the_agent_learns_who_may_see_the_details() {
-        let config = agent_config(&plan(), &settings(&[("status-token", "t")]));
+        let config = agent_config(&plan(), &settings(&[("status-token", "t")]), None);
         assert_eq!((config.status_token.as_str(), config.status_path.as_str()), ("t", "/status"));
         assert_eq!(config.probes.paths().collect::<Vec<_>>(), ["/livez", "/readyz", "/metrics"]);
     }

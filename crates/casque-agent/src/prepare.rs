@@ -23,12 +23,14 @@ use crate::exchange::{self, File};
 use crate::hand_over;
 use crate::logs::logs;
 use crate::mounts;
-use crate::plan;
+use crate::plan::{self, Found};
 use crate::render::Renderer;
 use crate::root::Root;
 use crate::seed;
 use crate::settings::{self, Origin, Settings, Sources, Text, Value, secrets};
 use crate::stamp::{self, StampError};
+use crate::tls::authorities::{self, Bundle};
+use crate::tls::{self, Https, Moment};
 use crate::write::{self, Access};
 
 /// Where the image's time zones are, a file each.
@@ -36,7 +38,12 @@ const ZONES: &str = "/usr/share/zoneinfo";
 
 /// Leaves the resolved plan in `/run/casque`; returns warnings for the operator. `running`: services read what is there, so
 /// that what changes is checked first and stays what it was if a check says no.
-pub fn prepare(root: &Root, environment: &Environment, running: bool) -> Result<Vec<String>, Error> {
+pub fn prepare(
+    root: &Root,
+    environment: &Environment,
+    now: i64,
+    running: bool,
+) -> Result<Vec<String>, Error> {
     // Whatever it was: the modes below are meant as they are written.
     umask(Mode::from_raw_mode(0o022));
     let plan = read_plan(root)?;
@@ -46,6 +53,9 @@ pub fn prepare(root: &Root, environment: &Environment, running: bool) -> Result<
     set(&mut settings, &candidates);
     // Rendered once only to see that it can be: up to here nothing has been written.
     render(root, &plan.templates, &settings)?;
+    let mut warnings: Vec<String> = mounts::warning(root).into_iter().collect();
+    let https = tls::choose(Moment { root, now, running }, &plan, &settings, &mut warnings)?;
+    let authorities = authorities::read(root, &mut warnings);
 
     check_writable(root, &plan)?;
     let user = stamp::User {
@@ -57,7 +67,6 @@ pub fn prepare(root: &Root, environment: &Environment, running: bool) -> Result<
     // Read again: of two starts at the same time one made it.
     let stamp = stamp::read(root, &plan.product).map_err(Error::Stamp)?;
     let instance = stamp.map_or_else(String::new, |stamp| stamp.instance);
-    let mut warnings: Vec<String> = mounts::warning(root).into_iter().collect();
     warnings.extend(settings::warnings(&settings));
     warnings.extend(no_time_zone(root, &settings));
     for directory in &plan.data {
@@ -72,12 +81,18 @@ pub fn prepare(root: &Root, environment: &Environment, running: bool) -> Result<
         kept.map(|text| (name.clone(), text)).map_err(|source| Error::Secret { setting: name, source })
     });
     set(&mut settings, &kept.collect::<Result<Vec<_>, _>>()?);
-    write_run(
-        root,
-        &plan,
-        &settings,
-        Start { environment, warnings: &warnings, instance: &instance, running },
-    )?;
+    if plan.https_port.is_some() {
+        // Where whoever runs this is told to put things.
+        let directory = root.join(paths::AUTHORITIES);
+        write::make_directory(&directory, 0o755)
+            .map_err(|source| unusable(root, &plan, paths::AUTHORITIES, source))?;
+    }
+    if let Some(https) = &https {
+        tls::keep(root, https).map_err(|source| unusable(root, &plan, paths::TLS_KEPT, source))?;
+    }
+    let (https, authorities) = (https.as_ref(), authorities.as_ref());
+    let start = Start { environment, warnings: &warnings, instance: &instance, running, https, authorities };
+    write_run(root, &plan, &settings, &start)?;
     Ok(warnings)
 }
 
@@ -216,12 +231,20 @@ struct Start<'a> {
     warnings: &'a [String],
     instance: &'a str,
     running: bool,
+    https: Option<&'a Https>,
+    authorities: Option<&'a Bundle>,
 }
 
 /// Writes everything below `/run/casque` but the sockets; the plan comes last.
-fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, start: Start) -> Result<(), Error> {
+fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, start: &Start) -> Result<(), Error> {
     let rendered = render(root, &plan.templates, settings)?;
-    let run_plan = plan::run_plan(plan, settings, start.environment, logs(plan, settings));
+    let found = Found {
+        environment: start.environment,
+        logs: logs(plan, settings),
+        https: start.https,
+        authorities: start.authorities,
+    };
+    let run_plan = plan::run_plan(plan, settings, found);
     let configuration = configuration(&run_plan, &rendered);
     let run = root.join(paths::RUN);
     make_directories(&run)?;
@@ -239,6 +262,12 @@ fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, start: Start) -
         let access = Access::handed_to(template.uid, template.gid, template.mode);
         files.push(File { name: &template.path, path, content: text, access });
     }
+    let of_https = tls::files(plan, settings, start.https, start.authorities);
+    for (name, content, access) in &of_https {
+        let path = root.join(name);
+        make_directories(path.parent().unwrap_or(&below))?;
+        files.push(File { name, path, content, access: *access });
+    }
     match start.running {
         true => exchange::exchange(root, &files, &run_plan)?,
         false => files.iter().try_for_each(File::write)?,
@@ -252,7 +281,7 @@ fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, start: Start) -
         warnings: start.warnings.to_vec(),
         instance: start.instance.to_owned(),
         configuration,
-        ..plan::agent_config(plan, settings)
+        ..plan::agent_config(plan, settings, start.https)
     };
     write_json(&root.join(paths::AGENT_CONFIG), &config, Access::handed_to(agent.uid, agent.gid, 0o600))?;
     write_json(&root.join(paths::RUN_PLAN), &run_plan, Access::PRIVATE)

@@ -16,7 +16,7 @@ use crate::serve::{Clock, serve};
 use crate::settings::Sources;
 use crate::ui;
 use crate::words::settings::{change, check};
-use crate::words::{events, exec_as, health, logs, program, run_line, service, settings, status};
+use crate::words::{events, exec_as, health, logs, program, reload, run_line, service, settings, status};
 
 /// What sysexits(3) calls a usage error.
 const USAGE: u8 = 64;
@@ -70,15 +70,16 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
                 Some(SettingsAction::Get { name }) => settings::get(&sources, &name),
                 Some(SettingsAction::Set { name, value }) => change::set(&sources, &plan, &name, value),
                 Some(SettingsAction::Unset { name }) => change::unset(&sources, &plan, &name),
-                Some(SettingsAction::Check) => check::run(&sources, &plan),
+                Some(SettingsAction::Check) => check::run(&sources, &plan, clock()),
                 None if json => settings::json(&sources),
                 None if origin => settings::origins(&sources),
                 None => settings::table(&sources),
             }
         }
+        Word::Reload => reload::run(&root),
         Word::RunLine => Ok(run_line::run(&read_plan(&root)?)),
         Word::Prepare { running } => {
-            prepare(&root, environment, running)?.iter().for_each(|warning| ui::warning(warning));
+            prepare(&root, environment, clock(), running)?.iter().for_each(|warning| ui::warning(warning));
             Ok(String::new())
         }
         Word::Serve => serve(&root, environment, clock).map(|()| String::new()),

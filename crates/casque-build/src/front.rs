@@ -16,23 +16,48 @@ const SERVER_INCLUDE: &str = "/usr/lib/casque/nginx/server.conf";
 ///
 /// # Errors
 /// A file that cannot be read or written.
-pub(crate) fn add_includes(root: &Path, paths: &[&str]) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn add_includes(
+    root: &Path,
+    answered: &[&str],
+    https_port: Option<u16>,
+) -> io::Result<Vec<PathBuf>> {
     let mut changed = Vec::new();
     let mut own = BTreeSet::new();
+    // Whoever listens there itself has certificates of its own, or names the one that the agent leaves.
+    let mut https = https_port;
     for file in configuration_files(root)? {
         let text = fs_err::read_to_string(root.join(&file))?;
         own.extend(exact_locations(&text));
+        https = https.filter(|port| !listens(&text, *port));
         if let Some(text) = with_includes(&text) {
             fs_err::write(root.join(&file), text)?;
             changed.push(Path::new("/").join(file));
         }
     }
     // The first is the status, which the manifest asks for; of the others the vendor's own go before casque's.
-    let paths = paths.iter().enumerate().filter(|(index, path)| *index == 0 || !own.contains(**path));
-    let includes: Vec<String> = paths.map(|(_, path)| location(path)).collect();
-    write(root, HTTP_INCLUDE, &http_include())?;
-    write(root, SERVER_INCLUDE, &includes.concat())?;
+    let answered = answered.iter().enumerate().filter(|(index, path)| *index == 0 || !own.contains(**path));
+    let mut in_http = http_include();
+    let mut in_server: String = answered.map(|(_, path)| location(path)).collect();
+    if https.is_some() {
+        in_http += &include_if_there(paths::FRONT_HTTP);
+        in_server += &include_if_there(paths::FRONT_SERVER);
+    }
+    write(root, HTTP_INCLUDE, &in_http)?;
+    write(root, SERVER_INCLUDE, &in_server)?;
     Ok(changed)
+}
+
+/// A pattern may match nothing, as it does before the agent has written the file.
+fn include_if_there(path: &str) -> String {
+    format!("include {}*.conf;\n", path.trim_end_matches(".conf"))
+}
+
+/// Says whether the vendor's configuration listens on this port.
+fn listens(text: &str, port: u16) -> bool {
+    let (port, suffix) = (port.to_string(), format!(":{port}"));
+    let tokens = tokens(text);
+    let mut pairs = tokens.windows(2).filter(|words| words[0].text == "listen");
+    pairs.any(|words| words[1].text == port || words[1].text.ends_with(&suffix))
 }
 
 fn write(root: &Path, path: &str, text: &str) -> io::Result<()> {
@@ -208,7 +233,7 @@ mod tests {
         fs_err::write(path("etc/nginx/sites-available/app"), "server { listen 80; }\n").unwrap();
         std::os::unix::fs::symlink("/etc/nginx/sites-available/app", path("etc/nginx/sites-enabled/app"))
             .unwrap();
-        let changed = add_includes(root.path(), &["/status"]).unwrap();
+        let changed = add_includes(root.path(), &["/status"], None).unwrap();
         let expected = ["/etc/nginx/nginx.conf", "/etc/nginx/sites-available/app"];
         assert_eq!(changed, expected.map(PathBuf::from));
         let site = fs_err::read_to_string(path("etc/nginx/sites-available/app")).unwrap();
@@ -222,10 +247,31 @@ mod tests {
         let own =
             "http { server { location = /metrics { return 204; } location = /status { return 204; } } }";
         fs_err::write(root.path().join("etc/nginx/nginx.conf"), own).unwrap();
-        add_includes(root.path(), &["/status", "/livez", "/metrics"]).unwrap();
+        add_includes(root.path(), &["/status", "/livez", "/metrics"], None).unwrap();
         let include = fs_err::read_to_string(root.path().join(&SERVER_INCLUDE[1..])).unwrap();
         let locations: Vec<&str> = include.lines().filter(|line| line.starts_with("location")).collect();
         assert_eq!(locations, ["location = /status {", "location = /livez {"]);
         assert!(include.contains("    proxy_set_header X-Casque-Peer $remote_addr;\n"));
+    }
+
+    #[test]
+    fn https_comes_from_files_of_the_start_unless_the_vendor_listens_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name.trim_start_matches('/'));
+        fs_err::create_dir_all(path("etc/nginx")).unwrap();
+        let included = |own: &str, port: Option<u16>| {
+            fs_err::write(path("etc/nginx/nginx.conf"), format!("http {{ server {{ {own} }} }}")).unwrap();
+            add_includes(root.path(), &["/status"], port).unwrap();
+            let has = |file, include| fs_err::read_to_string(path(file)).unwrap().contains(include);
+            (
+                has(HTTP_INCLUDE, "\ninclude /run/casque/tls/nginx-http*.conf;\n"),
+                has(SERVER_INCLUDE, "\ninclude /run/casque/tls/nginx-server*.conf;\n"),
+            )
+        };
+        assert_eq!(included("listen 80;", Some(443)), (true, true));
+        assert_eq!(included("listen 80; listen 8443 ssl;", Some(443)), (true, true));
+        assert_eq!(included("listen 80;", None), (false, false));
+        assert_eq!(included("listen 443 ssl;", Some(443)), (false, false));
+        assert_eq!(included("listen [::]:443 ssl;", Some(443)), (false, false));
     }
 }

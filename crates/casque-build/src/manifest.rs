@@ -60,13 +60,22 @@ impl Manifest {
     /// Returns every setting of the product, those that every product has included.
     pub fn settings(&self) -> BTreeMap<String, Setting> {
         let mut settings = self.content.settings.clone();
-        for (name, setting) in casque_format::settings::built_in() {
+        let of_https = match self.https_port() {
+            Some(_) => casque_format::settings::of_https(),
+            None => Vec::new(),
+        };
+        for (name, setting) in casque_format::settings::built_in().into_iter().chain(of_https) {
             settings.entry(name.to_owned()).or_insert(setting);
         }
         for setting in settings.values_mut().filter(|setting| setting.kind == Kind::Password) {
             setting.secret = true;
         }
         settings
+    }
+
+    /// Returns which of the exposed ports is for HTTPS.
+    pub(crate) fn https_port(&self) -> Option<u16> {
+        self.content.service.values().find_map(|rule| rule.front.as_ref()?.https_port)
     }
 
     /// Builds another version than the file says.

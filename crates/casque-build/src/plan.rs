@@ -135,7 +135,7 @@ impl Builder<'_> {
         let probes = front.map(Front::probes).unwrap_or_default();
         if front.is_some() {
             let paths: Vec<&str> = std::iter::once(status_path.as_str()).chain(probes.paths()).collect();
-            front::add_includes(root, &paths).map_err(BuildError::Root)?;
+            front::add_includes(root, &paths, manifest.https_port()).map_err(BuildError::Root)?;
         }
         let image = &manifest.content.image;
         let mut plan = ImagePlan {
@@ -158,6 +158,7 @@ impl Builder<'_> {
             status_path,
             logs: logs(manifest),
             probes,
+            https_port: manifest.https_port(),
         };
         let vendor = below.iter().filter(|stage| stage.record.vendor).map(|stage| stage.trees[0].as_path());
         for file in template::find(vendor, root).map_err(BuildError::Root)? {

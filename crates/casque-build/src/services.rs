@@ -15,7 +15,7 @@ use casque_units::{Note, Startup, Step, Translated, Weight};
 use crate::error::ServiceError;
 use crate::identity::Accounts;
 use crate::manifest::raw::{ReloadRule, ReplicasRule};
-use crate::manifest::{Manifest, ReadyRule, ServiceRule};
+use crate::manifest::{Front, Manifest, ReadyRule, ServiceRule};
 use crate::stop;
 use crate::unit::{self, NotFound};
 
@@ -180,8 +180,8 @@ fn service(
         service.stop.signal.clone_from(signal.get_ref());
     }
     service.critical = rule.critical.unwrap_or(service.schedule.is_none());
-    if rule.front.is_some() {
-        become_front(service);
+    if let Some(front) = &rule.front {
+        become_front(service, front);
     }
     Ok(made)
 }
@@ -276,12 +276,16 @@ pub(crate) fn agent(identity: Identity) -> ImageService {
 }
 
 /// The front inherits the sockets, and is ready when it answers on its own socket: on the shared ones the agent may answer.
-fn become_front(service: &mut Service) {
+fn become_front(service: &mut Service, front: &Front) {
     let directory = Path::new(paths::FRONT_SOCKET).parent().expect("the socket is in a directory");
     service.sockets = Sockets::Nginx;
     service.ready = Some(Ready::Http(format!("unix:{}:/", paths::FRONT_SOCKET)));
     service.remove.push(paths::FRONT_SOCKET.to_owned());
     service.directories.push(RunDirectory::new(directory.display().to_string()));
+    if front.https_port.is_some() {
+        let files = service.files.get_or_insert_with(|| vec![paths::RENDERED.to_owned()]);
+        files.extend([paths::TLS_SERVED, paths::FRONT_HTTP, paths::FRONT_SERVER].map(str::to_owned));
+    }
 }
 
 fn ready(rule: &ReadyRule) -> Option<Ready> {

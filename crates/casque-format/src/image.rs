@@ -47,6 +47,9 @@ pub struct ImagePlan {
     /// The other paths that it answers.
     #[serde(default)]
     pub probes: Probes,
+    /// Which of the exposed ports is for HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<u16>,
 }
 
 /// What the image is.

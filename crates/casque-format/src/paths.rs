@@ -44,3 +44,21 @@ pub const STAMP: &str = "/data/casque/stamp.json";
 pub const LOGS: &str = "/data/logs";
 /// What one-shots that run once have done, one file each.
 pub const ONCE: &str = "/data/casque/once";
+/// The certificate of the customer's own, the server's first, in PEM.
+pub const TLS_CERTIFICATE: &str = "/data/tls/cert.pem";
+/// Its private key, in PEM.
+pub const TLS_KEY: &str = "/data/tls/key.pem";
+/// Certificate authorities that services trust beside those of the image, in PEM.
+pub const AUTHORITIES: &str = "/data/tls/ca";
+/// The pair that HTTPS was last served with, chain and key in one file. Mode 0600.
+pub const TLS_KEPT: &str = "/data/casque/tls/last.pem";
+/// The pair that was made because none was given, chain and key in one file. Mode 0600.
+pub const TLS_OWN: &str = "/data/casque/tls/self-signed.pem";
+/// The pair that HTTPS is served with, chain and key in one file, so that they cannot differ. Mode 0600.
+pub const TLS_SERVED: &str = "/run/casque/tls/server.pem";
+/// All authorities that services trust. A name begins so, and goes on with a digest of the content.
+pub const TRUSTED: &str = "/run/casque/tls/ca-";
+/// What HTTPS adds to the `http` block of the front.
+pub const FRONT_HTTP: &str = "/run/casque/tls/nginx-http.conf";
+/// What HTTPS adds to each `server` block of the front.
+pub const FRONT_SERVER: &str = "/run/casque/tls/nginx-server.conf";

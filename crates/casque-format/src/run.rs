@@ -455,4 +455,16 @@ pub struct AgentConfig {
     /// The certificates among the settings.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// What it answers HTTPS with while the front does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// What HTTPS is served with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// On this of the exposed ports.
+    pub port: u16,
+    /// Chain and private key, in PEM.
+    pub pair: String,
 }

@@ -315,3 +315,62 @@ pub fn built_in() -> Vec<(&'static str, Setting)> {
         ),
     ]
 }
+
+/// The setting that switches HTTPS.
+pub const HTTPS: &str = "https";
+/// The setting for its certificate.
+pub const TLS_CERTIFICATE: &str = "tls-certificate";
+/// The setting for the key of that.
+pub const TLS_KEY: &str = "tls-key";
+/// The setting that sends browsers from HTTP to HTTPS.
+pub const HTTPS_REDIRECT: &str = "https-redirect";
+/// The setting for how long browsers are to use nothing but HTTPS.
+pub const HSTS: &str = "hsts";
+
+/// The settings of a product whose front serves HTTPS, added like those of [`built_in`].
+pub fn of_https() -> Vec<(&'static str, Setting)> {
+    let setting =
+        |kind, description: &str| Setting { kind, description: description.to_owned(), ..Setting::default() };
+    vec![
+        (
+            HTTPS,
+            Setting {
+                default: Some("auto".to_owned()),
+                choices: ["auto", "on", "off"].map(str::to_owned).to_vec(),
+                ..setting(Kind::Choice, "Whether HTTPS is served; auto: when a certificate is given.")
+            },
+        ),
+        (
+            TLS_CERTIFICATE,
+            setting(
+                Kind::Certificate,
+                "Certificate for HTTPS and those that signed it, in place of /data/tls/cert.pem.",
+            ),
+        ),
+        (
+            TLS_KEY,
+            Setting {
+                secret: true,
+                required_when: Some(Condition { setting: TLS_CERTIFICATE.to_owned(), is: None }),
+                ..setting(Kind::String, "Its private key in PEM, in place of /data/tls/key.pem.")
+            },
+        ),
+        (
+            HTTPS_REDIRECT,
+            Setting {
+                default: Some("false".to_owned()),
+                ..setting(Kind::Bool, "Whether whoever comes by HTTP is sent to HTTPS.")
+            },
+        ),
+        (
+            HSTS,
+            Setting {
+                default: Some("0s".to_owned()),
+                ..setting(
+                    Kind::Duration,
+                    "How long browsers that came by HTTPS are to use nothing else (Strict-Transport-Security); 0s for not at all.",
+                )
+            },
+        ),
+    ]
+}

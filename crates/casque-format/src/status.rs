@@ -58,7 +58,7 @@ pub struct Volume {
     pub free_bytes: u64,
 }
 
-/// A certificate that a setting gives.
+/// A certificate that a setting or the volume gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Which setting.
@@ -67,6 +67,9 @@ pub struct Certificate {
     pub subject: String,
     /// When the first of its chain ends, in seconds since 1970.
     pub not_after: i64,
+    /// Whole days until then, negative when it has ended; as of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<i64>,
 }
 
 /// The other paths that the agent answers; an empty one is not answered.

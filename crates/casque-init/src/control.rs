@@ -77,14 +77,15 @@ enum Wants {
 pub(crate) struct Rights {
     /// Our own user; it and root may ask for everything.
     pub(crate) own_uid: u32,
-    /// May ask for the status.
+    /// May ask for the status, and for a reload.
     pub(crate) agent_uid: Option<u32>,
 }
 
 impl Rights {
     fn allow(self, uid: u32, request: &Request) -> bool {
-        let reads_status = matches!(request, Request::Status | Request::Watch);
-        uid == 0 || uid == self.own_uid || (reads_status && Some(uid) == self.agent_uid)
+        // A reload does nothing that the files in the volume do not say.
+        let for_the_agent = matches!(request, Request::Status | Request::Watch | Request::Reload);
+        uid == 0 || uid == self.own_uid || (for_the_agent && Some(uid) == self.agent_uid)
     }
 }
 
@@ -429,6 +430,7 @@ mod tests {
         let follow = Request::Follow { service: None, lines: 1 };
         assert!(!rights.allow(900, &follow) && !rights.allow(900, &Request::Events));
         assert!(!rights.allow(900, &stop) && !rights.allow(900, &logs));
+        assert!(rights.allow(900, &Request::Reload) && !rights.allow(901, &Request::Reload));
         assert!(!rights.allow(901, &Request::Status));
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use casque_format::control::Overall;
 use casque_format::run::AgentConfig;
-use casque_format::status::{self, Details, Status, Volume};
+use casque_format::status::{self, Certificate, Details, Status, Volume};
 use hyper::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
     HeaderName, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -157,8 +157,12 @@ fn details(asked: &Asked, config: &AgentConfig, view: &View) -> Details {
         services,
         warnings,
         volume: asked.volume,
-        certificates: config.certificates.clone(),
+        certificates: config.certificates.iter().map(|one| dated(one, asked.time)).collect(),
     }
+}
+
+fn dated(certificate: &Certificate, now: i64) -> Certificate {
+    Certificate { days_left: Some(certificates::days_left(certificate, now)), ..certificate.clone() }
 }
 
 /// Looks for the token as the User-Agent's second word or as a bearer token.

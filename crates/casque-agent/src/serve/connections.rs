@@ -41,6 +41,7 @@ pub async fn accept_while_needed(
     mut state: watch::Receiver<View>,
 ) {
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let port = listener.local_addr().ok().map(|address| address.port());
     while state.wait_for(|view| !view.front_ready()).await.is_ok() {
         // Registered anew each time: while the front serves, its connections must not wake this process.
         let registered = listener.try_clone().and_then(|socket| {
@@ -56,7 +57,7 @@ pub async fn accept_while_needed(
         tokio::select! {
             biased;
             _ = front.wait_for(View::front_ready) => {}
-            () = accept(async || socket.accept().await.map(|(stream, peer)| (stream, Some(peer.ip()))), &permits, &served, &state) => {}
+            () = accept(async || socket.accept().await.map(|(stream, peer)| (stream, Some(peer.ip()))), port, &permits, &served, &state) => {}
         }
     }
 }
@@ -64,12 +65,13 @@ pub async fn accept_while_needed(
 /// Serves the socket to which the front sends the status path.
 pub async fn accept_always(listener: UnixListener, served: Rc<Served>, state: watch::Receiver<View>) {
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    accept(async || listener.accept().await.map(|(stream, _)| (stream, None)), &permits, &served, &state)
-        .await;
+    let next = async || listener.accept().await.map(|(stream, _)| (stream, None));
+    accept(next, None, &permits, &served, &state).await;
 }
 
 async fn accept<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     next: impl AsyncFn() -> io::Result<(S, Option<IpAddr>)>,
+    port: Option<u16>,
     permits: &Arc<Semaphore>,
     served: &Rc<Served>,
     state: &watch::Receiver<View>,
@@ -84,7 +86,16 @@ async fn accept<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         let (served, state) = (Rc::clone(served), state.clone());
         tokio::task::spawn_local(async move {
             // A peer that hangs up or is too slow concerns nobody but itself.
-            let _ = tokio::time::timeout(LONGEST_CONNECTION, connection(stream, peer, served, state)).await;
+            let _ = tokio::time::timeout(LONGEST_CONNECTION, async {
+                match served.acceptor(port) {
+                    Some(acceptor) => match acceptor.accept(stream).await {
+                        Ok(stream) => connection(stream, peer, served, state).await,
+                        Err(_) => Ok(()),
+                    },
+                    None => connection(stream, peer, served, state).await,
+                }
+            })
+            .await;
             drop(permit);
         });
     }
@@ -101,13 +112,13 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         let (head, body) = request.into_parts();
         drain(body).await;
         let config = Rc::clone(&served.config.borrow());
-        let volume = match wants_volume(head.uri.path(), &config) {
+        let volume = match wants_volume(head.uri.path(), &config.agent) {
             true => room(served.root.clone()).await,
             false => None,
         };
         let view = state.borrow().clone();
         let asked = Asked { head: &head, peer, volume, now: Instant::now(), time: (served.clock)() };
-        Ok::<Response<String>, Infallible>(answer(&asked, &config, &view))
+        Ok::<Response<String>, Infallible>(answer(&asked, &config.agent, &view))
     });
     http1::Builder::new()
         .keep_alive(false)

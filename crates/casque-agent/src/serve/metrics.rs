@@ -50,6 +50,12 @@ pub fn metrics(state: Overall, details: &Details) -> String {
         for certificate in &details.certificates {
             page.sample(name, &[("setting", &certificate.setting)], &certificate.not_after.to_string());
         }
+        let name = "casque_certificate_days_left";
+        page.family(name, "gauge", "Whole days until then.");
+        for certificate in &details.certificates {
+            let Some(days) = certificate.days_left else { continue };
+            page.sample(name, &[("setting", &certificate.setting)], &days.to_string());
+        }
     }
     page.0
 }
@@ -146,6 +152,7 @@ mod tests {
                 setting: "tls-certificate".to_owned(),
                 subject: "CN=a".to_owned(),
                 not_after: 1_893_456_000,
+                days_left: Some(-3),
             }],
         };
         let page = metrics(Overall::Degraded, &details);
@@ -166,10 +173,11 @@ mod tests {
             "casque_volume_size_bytes 100",
             "casque_volume_free_bytes 40",
             "casque_certificate_expiry_timestamp_seconds{setting=\"tls-certificate\"} 1893456000",
+            "casque_certificate_days_left{setting=\"tls-certificate\"} -3",
         ] {
             assert!(samples.contains(&expected), "{expected}\n{page}");
         }
         let families = page.lines().filter(|line| line.starts_with("# TYPE ")).count();
-        assert_eq!((families, samples.len()), (13, 1 + 1 + 4 + 1 + 7 + 1 + 4 + 2 + 1));
+        assert_eq!((families, samples.len()), (14, 1 + 1 + 4 + 1 + 7 + 1 + 4 + 2 + 2));
     }
 }

@@ -4,6 +4,7 @@ mod answer;
 mod connections;
 mod metrics;
 mod page;
+mod renewal;
 mod watch;
 
 use std::cell::RefCell;
@@ -17,18 +18,36 @@ use fs_err as fs;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::env::Environment;
 use crate::error::Error;
 use crate::root::Root;
 use crate::sys;
+use crate::tls::pair::server;
 use crate::ui;
 
 /// What is served: where it is, and who may see what of it.
 struct Served {
-    config: RefCell<Rc<AgentConfig>>,
+    config: RefCell<Rc<Config>>,
     root: Root,
     clock: Clock,
+}
+
+/// What `prepare` left.
+struct Config {
+    agent: AgentConfig,
+    /// What connections on its port are accepted with.
+    tls: Option<(u16, TlsAcceptor)>,
+}
+
+impl Served {
+    /// Returns what a connection on an exposed port is accepted with, where that is not plain HTTP.
+    fn acceptor(&self, port: Option<u16>) -> Option<TlsAcceptor> {
+        let config = self.config.borrow();
+        let (of, acceptor) = config.tls.as_ref()?;
+        (Some(*of) == port).then(|| acceptor.clone())
+    }
 }
 
 /// Returns the time in seconds since 1970.
@@ -58,6 +77,7 @@ pub fn serve(root: &Root, environment: &Environment, clock: Clock) -> Result<(),
             ));
         }
         tokio::task::spawn_local(connections::accept_always(unix, Rc::clone(&served), state));
+        tokio::task::spawn_local(renewal::follow(root.clone()));
         loop {
             tokio::select! {
                 _ = terminate.recv() => return Ok(()),
@@ -71,9 +91,18 @@ pub fn serve(root: &Root, environment: &Environment, clock: Clock) -> Result<(),
     })
 }
 
-fn read(root: &Root) -> Result<AgentConfig, Error> {
+fn read(root: &Root) -> Result<Config, Error> {
     let content = fs::read(root.join(paths::AGENT_CONFIG)).map_err(Error::Config)?;
-    serde_json::from_slice(&content).map_err(Error::ConfigSyntax)
+    let agent: AgentConfig = serde_json::from_slice(&content).map_err(Error::ConfigSyntax)?;
+    let acceptor = |pair: &str| {
+        let server = server(pair).map_err(|error| Error::Certificate { reason: error.to_string() });
+        server.map(TlsAcceptor::from)
+    };
+    let tls = match &agent.tls {
+        Some(tls) => Some((tls.port, acceptor(&tls.pair)?)),
+        None => None,
+    };
+    Ok(Config { agent, tls })
 }
 
 /// Opens the socket to which the front sends the status path. Whoever may connect to the front may

@@ -5,6 +5,7 @@ pub mod exec_as;
 pub mod health;
 pub mod logs;
 pub mod program;
+pub mod reload;
 pub mod run_line;
 pub mod service;
 pub mod settings;

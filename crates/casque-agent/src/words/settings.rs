@@ -2,7 +2,7 @@
 
 pub mod change;
 pub mod check;
-mod live;
+pub(super) mod live;
 
 use std::os::unix::fs::MetadataExt;
 

@@ -153,6 +153,21 @@ fn a_running_product_takes_over_at_once_and_says_what_of_it() {
 }
 
 #[test]
+fn what_was_changed_by_hand_is_taken_over_when_somebody_says_so() {
+    let instance = Instance::new();
+    let gone = instance.run(&["reload"], &[]);
+    assert_eq!((gone.code, gone.stderr.starts_with("error: cannot reach PID 1")), (69, true), "{gone:?}");
+    let refusal = Reply::Error { message: "another reload is under way".to_owned() };
+    let replies = vec![reloaded(&[("nginx", Touched::Told)]), reloaded(&[]), vec![refusal]];
+    let asked = answer(instance.control_socket(), replies);
+    assert_eq!(instance.run(&["reload"], &[]).quiet(), "`nginx` was told\n");
+    assert_eq!(instance.run(&["reload"], &[]).quiet(), "nothing has changed\n");
+    let refused = instance.run(&["reload"], &[]);
+    assert_eq!((refused.code, refused.stderr.as_str()), (100, "error: another reload is under way\n"));
+    assert_eq!(asked.join().unwrap(), [Request::Reload, Request::Reload, Request::Reload]);
+}
+
+#[test]
 fn what_is_refused_leaves_the_settings_as_they_were() {
     let instance = Instance::new();
     let before = "# Ours.\nport = 80\n";

@@ -7,4 +7,5 @@ mod live;
 mod prepare;
 mod serve;
 mod settings;
+mod tls;
 mod words;

@@ -475,6 +475,7 @@ impl Checker<'_> {
         }
         if let [name] = fronts[..] {
             self.front_paths(name)?;
+            self.https_port(name)?;
         }
         if let [front] = fronts[..]
             && self.manifest.content.image.expose.is_empty()
@@ -488,6 +489,17 @@ impl Checker<'_> {
             );
         }
         Ok(())
+    }
+
+    /// Checks that the port for HTTPS is one that PID 1 opens.
+    fn https_port(&self, name: &str) -> Result<(), ManifestError> {
+        let Some(port) = self.manifest.https_port() else { return Ok(()) };
+        if self.manifest.content.image.expose.contains(&port) {
+            return Ok(());
+        }
+        let place = self.table(&format!("service.{name}"));
+        let key = format!("service.{name}.front.https-port");
+        self.value(place, key, &port.to_string(), "one of the ports of `[image] expose`")
     }
 
     /// Checks that the agent's paths are plain ones, each of them another: they go into nginx's configuration.

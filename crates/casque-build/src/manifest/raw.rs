@@ -698,6 +698,8 @@ pub struct Front {
     /// Path of the numbers for Prometheus.
     #[serde(default = "default_metrics_path")]
     pub metrics_path: String,
+    /// Which of the exposed ports is for HTTPS.
+    pub https_port: Option<u16>,
 }
 
 impl Front {

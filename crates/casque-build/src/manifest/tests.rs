@@ -332,4 +332,5 @@ fn a_path_that_the_front_cannot_route_is_shown() {
     };
     insta::assert_snapshot!(front("status-path = \"/a b;\""), @"casque.toml:8: `service.web.front.status-path` is `/a b;`, expected a path such as `/status`");
     insta::assert_snapshot!(front("status-path = \"/a\", metrics-path = \"/a\""), @"casque.toml:8: `service.web.front.metrics-path` is `/a`, expected another path than that of `status-path`");
+    insta::assert_snapshot!(front("status-path = \"/a\", https-port = 444"), @"casque.toml:8: `service.web.front.https-port` is `444`, expected one of the ports of `[image] expose`");
 }

@@ -55,7 +55,7 @@ const CONFINED: [(&str, &[&str]); 7] = [
     ("rusqlite", &["casque-depot"]),
     ("minisign", &["casque-sign"]),
     ("ureq", &["casque-fetch"]),
-    ("rustls", &["casque-depot", "casque-fetch", "casque-replay"]),
+    ("rustls", &["casque-agent", "casque-depot", "casque-fetch", "casque-replay"]),
     ("tokio", &["casque-agent", "casque-depot"]),
     ("pgp", &["casque-debian"]),
     ("clap", &["casque", "casque-agent", "casque-depot"]),

@@ -110,6 +110,9 @@ fn every_setting_that_all_products_have_is_described() {
     let built_in = casque_format::settings::built_in();
     let names: BTreeSet<String> = built_in.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(rows(section(&read(CUSTOMER), "### Settings of every product")), names);
+    let of_https = casque_format::settings::of_https();
+    let names: BTreeSet<String> = of_https.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(rows(section(&read(CUSTOMER), "## HTTPS")), names);
 }
 
 #[test]
@@ -202,7 +205,12 @@ fn the_schema_of_the_status_describes_what_is_written_and_nothing_else() {
         unfiled_lines: 1,
         log_problem: Some("no space left on device".to_owned()),
     };
-    let certificate = Certificate { setting: "tls".to_owned(), subject: "CN=a".to_owned(), not_after: 0 };
+    let certificate = Certificate {
+        setting: "tls".to_owned(),
+        subject: "CN=a".to_owned(),
+        not_after: 0,
+        days_left: Some(0),
+    };
     let details = Details {
         product: "vendor/backend".to_owned(),
         product_version: "1".to_owned(),

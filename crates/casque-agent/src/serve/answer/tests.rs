@@ -27,6 +27,7 @@ fn config() -> AgentConfig {
         instance: "1a".to_owned(),
         configuration: "2b".to_owned(),
         certificates: vec![],
+        tls: None,
     }
 }
 
@@ -136,10 +137,15 @@ fn details_go_on_in_time_and_carry_the_warnings() {
     let head = Request::new(()).into_parts().0;
     let now = view.snapshot.as_ref().unwrap().1 + Duration::from_millis(500);
     let volume = Some(Volume { total_bytes: 100, free_bytes: 4 });
-    let certificate =
-        Certificate { setting: "tls".to_owned(), subject: "CN=a".to_owned(), not_after: 1_800_000_000 };
+    let certificate = Certificate {
+        setting: "tls".to_owned(),
+        subject: "CN=a".to_owned(),
+        not_after: 1_800_000_000,
+        days_left: None,
+    };
     let config = AgentConfig { certificates: vec![certificate], ..config() };
     let details = details(&Asked { now, volume, ..asked(&head) }, &config, &view);
+    assert_eq!(details.certificates[0].days_left, Some(0));
     assert_eq!((details.uptime_ms, details.services[0].since_ms), (1500, 600));
     assert_eq!((details.product.as_str(), details.product_version.as_str()), ("vendor/backend", "43.4.4"));
     assert_eq!((details.instance.as_str(), details.configuration.as_str()), ("1a", "2b"));
