@@ -77,6 +77,7 @@ running() {
     step tests/init.sh
     step tests/wrong-setting.sh
     step tests/settings-live.sh
+    step tests/external.sh
     step tests/tls.sh
     step tests/port-80.sh
     step tests/stop-and-kill.sh

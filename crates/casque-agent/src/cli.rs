@@ -94,6 +94,15 @@ pub enum Word {
         #[arg(long)]
         running: bool,
     },
+    /// Wait until the external service that a setting names lets this product in
+    #[command(hide = true)]
+    External {
+        /// The setting's name
+        setting: String,
+        /// Do not wait
+        #[arg(long)]
+        once: bool,
+    },
     /// Serve the status page
     #[command(hide = true)]
     Serve,

@@ -83,6 +83,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// An external service is of no use.
+    #[error("cannot use what `{setting}` names: {reason}")]
+    External {
+        /// The setting.
+        setting: String,
+        /// What was reached, and what was refused.
+        reason: String,
+    },
     /// Something below `/run/casque` cannot be written.
     #[error("cannot write `{}`: {source}; with a read-only root, `/run` needs a tmpfs", path.display())]
     Run {
@@ -257,7 +265,7 @@ impl Error {
     pub fn code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Templates(_) | Self::Checks(_) | Self::NotTakenOver(_) => 100,
-            Self::DoesNotRun { .. } | Self::Certificate { .. } => 100,
+            Self::DoesNotRun { .. } | Self::Certificate { .. } | Self::External { .. } => 100,
             Self::Stamp(_)
             | Self::OtherUser { .. }
             | Self::Seed { .. }

@@ -3,14 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::image::{ImagePlan, ImageService};
-use casque_format::run::{self, AgentConfig, Logs, Once, RunPlan, Service, Tls};
-use casque_format::settings::{OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS, TIME_ZONE};
+use casque_format::paths;
+use casque_format::run::{self, AgentConfig, Logs, Once, Restart, RestartPolicy, RunPlan, Service, Tls};
+use casque_format::settings::{Kind, OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS, TIME_ZONE};
 
 use crate::certificates;
 use crate::env::Environment;
 use crate::settings::Settings;
 use crate::tls::Https;
 use crate::tls::authorities::Bundle;
+
+/// Where a program that waits for an external service finds its URL.
+pub const EXTERNAL_URL: &str = "CASQUE_EXTERNAL_URL";
+/// Ten years.
+const LONGEST_WAIT_MS: u64 = 10 * 365 * 86_400_000;
 
 /// What a start found beside the settings.
 pub struct Found<'a> {
@@ -26,14 +32,19 @@ pub struct Found<'a> {
 
 /// Decides every condition: which services run, and with what in their environment.
 pub fn run_plan(plan: &ImagePlan, settings: &Settings, found: Found) -> RunPlan {
-    let running: BTreeMap<&String, &ImageService> =
-        plan.services.iter().filter(|(_, service)| is_on(service, settings)).collect();
+    let mut running: BTreeMap<&String, ImageService> = BTreeMap::new();
+    for (name, service) in &plan.services {
+        if is_on(service, settings) {
+            running.insert(name, service.clone());
+        } else if let Some(external) = external(service, plan, settings) {
+            running.insert(name, external);
+        }
+    }
     let names: BTreeSet<&str> = running.keys().map(|name| name.as_str()).collect();
     let mut surroundings = surroundings(settings);
     surroundings.extend(found.authorities.map(Bundle::environment).unwrap_or_default());
     let start = Start { settings, environment: found.environment, running: names, surroundings };
-    let services =
-        running.into_iter().map(|(name, service)| (name.clone(), start.resolved(service))).collect();
+    let services = running.iter().map(|(name, service)| ((*name).clone(), start.resolved(service))).collect();
     RunPlan {
         version: run::VERSION,
         product: plan.product.clone(),
@@ -72,6 +83,35 @@ pub fn agent_config(plan: &ImagePlan, settings: &Settings, https: Option<&Https>
 fn is_on(service: &ImageService, settings: &Settings) -> bool {
     let on = |name: &String| settings.get(name).is_some_and(|setting| setting.is_on());
     service.when.as_ref().is_none_or(on) && !service.unless.as_ref().is_some_and(on)
+}
+
+/// Returns what runs in place of a service that the customer has elsewhere: it waits until that lets this product in.
+fn external(service: &ImageService, plan: &ImagePlan, settings: &Settings) -> Option<ImageService> {
+    let name = service.unless.as_ref()?;
+    let setting = settings.get(name).filter(|one| one.setting.kind == Kind::Url)?;
+    let url = setting.text()?;
+    let word = |more: &[&str]| {
+        [paths::AGENT, "external", name].into_iter().chain(more.iter().copied()).map(str::to_owned).collect()
+    };
+    let restart = Restart { policy: RestartPolicy::Never, ..Restart::default() };
+    let service = Service {
+        user: Some(plan.agent.clone()),
+        environment: BTreeMap::from([(EXTERNAL_URL.to_owned(), url.to_owned())]),
+        files: Some(Vec::new()),
+        check: Some(word(&["--once"])),
+        // A database that is away for the night is no reason to end.
+        start_timeout_ms: LONGEST_WAIT_MS,
+        restart,
+        critical: service.service.critical,
+        ..Service::new(run::Kind::Oneshot, word(&[]))
+    };
+    Some(ImageService {
+        service,
+        when: None,
+        unless: None,
+        inherit: Vec::new(),
+        environment_settings: BTreeMap::new(),
+    })
 }
 
 /// Returns the one-shots that run once for each version of the product, sorted.
@@ -209,6 +249,25 @@ pub mod tests {
         let with = run_plan(&plan(), with, &Environment::default());
         assert_eq!(with.services.keys().collect::<Vec<_>>(), ["mail", "web"]);
         assert_eq!(with.services["web"].after, ["mail"]);
+    }
+
+    #[test]
+    fn what_the_customer_has_elsewhere_is_waited_for_in_the_place_of_the_service() {
+        let url = [("mongodb-url", "mongodb://u:p@db/x")];
+        let mut settings = settings(&url);
+        settings.get_mut("mongodb-url").unwrap().setting.kind = Kind::Url;
+        let plan = run_plan(&plan(), &settings, &Environment::default());
+        assert_eq!(plan.services["web"].after, ["mongodb"]);
+        assert_eq!(plan.services["web"].requires, ["mongodb"]);
+        let external = &plan.services["mongodb"];
+        assert_eq!(external.kind, run::Kind::Oneshot);
+        assert_eq!(external.command, ["/usr/lib/casque/agent", "external", "mongodb-url"]);
+        assert_eq!(external.check.as_ref().unwrap().last().unwrap(), "--once");
+        assert_eq!(external.environment["CASQUE_EXTERNAL_URL"], "mongodb://u:p@db/x");
+        assert_eq!(external.user.as_ref().unwrap().uid, 7);
+        // Another try of PID 1 would be refused like the first.
+        assert_eq!(external.restart.policy, RestartPolicy::Never);
+        assert!(plan.mask.contains(&"mongodb://u:p@db/x".to_owned()));
     }
 
     #[test]

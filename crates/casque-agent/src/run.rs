@@ -16,7 +16,9 @@ use crate::serve::{Clock, serve};
 use crate::settings::Sources;
 use crate::ui;
 use crate::words::settings::{change, check};
-use crate::words::{events, exec_as, health, logs, program, reload, run_line, service, settings, status};
+use crate::words::{
+    events, exec_as, external, health, logs, program, reload, run_line, service, settings, status,
+};
 
 /// What sysexits(3) calls a usage error.
 const USAGE: u8 = 64;
@@ -82,6 +84,7 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
             prepare(&root, environment, clock(), running)?.iter().for_each(|warning| ui::warning(warning));
             Ok(String::new())
         }
+        Word::External { setting, once } => external::run(&setting, environment, once),
         Word::Serve => serve(&root, environment, clock).map(|()| String::new()),
         Word::Program(words) => Err(program::run(&words, commands())),
     }

@@ -22,10 +22,12 @@ class Settings:
     web_address: str
     web_workers: int
     upload_limit: int
+    mongodb_url: str = field(repr=False)
     mongodb_address: str
     mongodb_user: str
     mongodb_password: str = field(repr=False)
     mongodb_database: str
+    redis_external: str = field(repr=False)
     redis_address: str
     redis_password: str = field(repr=False)
     smtp_url: str = field(repr=False)
@@ -34,8 +36,8 @@ class Settings:
 
     @property
     def redis_url(self):
-        """The broker as celery and redis want it."""
-        return f"redis://:{quote(self.redis_password, safe='')}@{self.redis_address}/0"
+        """The broker as celery and redis want it: another one where it is given."""
+        return self.redis_external or f"redis://:{quote(self.redis_password, safe='')}@{self.redis_address}/0"
 
 
 def read(path):
@@ -78,10 +80,12 @@ def load(path):
         web_address=text(parser, "web", "address"),
         web_workers=number(parser, "web", "workers", 1, 64),
         upload_limit=number(parser, "web", "upload_limit", 1024, 2**30),
+        mongodb_url=text(parser, "mongodb", "url"),
         mongodb_address=text(parser, "mongodb", "address"),
         mongodb_user=text(parser, "mongodb", "user"),
         mongodb_password=text(parser, "mongodb", "password"),
         mongodb_database=text(parser, "mongodb", "database"),
+        redis_external=text(parser, "redis", "url"),
         redis_address=text(parser, "redis", "address"),
         redis_password=text(parser, "redis", "password"),
         smtp_url=text(parser, "mail", "smtp_url"),

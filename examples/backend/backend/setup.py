@@ -1,6 +1,7 @@
 """Makes the database's users, indexes and the first account: `python -m backend.setup`.
 
-It may run at any time and any number of times. MongoDB lets the first user be made
+It may run at any time and any number of times. A database that is not built in has its users from whoever
+runs it, and the one that is given need only read and write. MongoDB lets the first user be made
 without a password from the machine itself, and nobody else be made before.
 """
 
@@ -74,13 +75,22 @@ def give_user(database, user, password):
 
 def set_up(parser):
     """Does everything once."""
+    if url := settings.text(parser, "mongodb", "url"):
+        with MongoClient(url, serverSelectionTimeoutMS=5000, tz_aware=True, appname="backend-setup") as client:
+            fill(client.get_default_database(settings.text(parser, "mongodb", "database")), parser)
+        return
     address = settings.text(parser, "mongodb", "address")
     administrator = settings.text(parser, "mongodb", "admin_user")
     with as_administrator(address, administrator, settings.text(parser, "mongodb", "admin_password")) as client:
         database = client[settings.text(parser, "mongodb", "database")]
         give_user(database, settings.text(parser, "mongodb", "user"), settings.text(parser, "mongodb", "password"))
-        store.create_indexes(database)
-        made = accounts.create_administrator(database, settings.text(parser, "account", "first_password"))
+        fill(database, parser)
+
+
+def fill(database, parser):
+    """Makes indexes and the first account where they are not there yet."""
+    store.create_indexes(database)
+    made = accounts.create_administrator(database, settings.text(parser, "account", "first_password"))
     print("the first account was made" if made else "the first account is there", flush=True)
 
 

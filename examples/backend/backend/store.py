@@ -14,11 +14,22 @@ from backend.settings import current
 def database():
     """Returns the database. Called first after a fork, for a client must not cross one."""
     settings = current()
-    client = MongoClient(
-        f"mongodb://{settings.mongodb_address}/",
-        username=settings.mongodb_user,
-        password=settings.mongodb_password,
-        authSource=settings.mongodb_database,
+    return connect(settings).get_default_database(settings.mongodb_database)
+
+
+def connect(settings):
+    """Returns a client of the server that is built in, or of the one that the settings name."""
+    if settings.mongodb_url:
+        where = {"host": settings.mongodb_url}
+    else:
+        where = {
+            "host": f"mongodb://{settings.mongodb_address}/",
+            "username": settings.mongodb_user,
+            "password": settings.mongodb_password,
+            "authSource": settings.mongodb_database,
+        }
+    return MongoClient(
+        **where,
         serverSelectionTimeoutMS=3000,
         connectTimeoutMS=3000,
         socketTimeoutMS=20000,
@@ -30,7 +41,6 @@ def database():
         tz_aware=True,
         appname="backend",
     )
-    return client[settings.mongodb_database]
 
 
 def files():

@@ -14,11 +14,13 @@ upload_limit = 33554432
 data_dir = /data/backend
 secret_key = {password}
 [mongodb]
+url =
 address = 127.0.0.1:27017
 database = backend
 user = backend
 password = {password}
 [redis]
+url = {redis}
 address = 127.0.0.1:6379
 password = {password}
 [mail]
@@ -32,7 +34,7 @@ def loaded(**values):
     """Returns the settings of a file with these values."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "backend.ini"
-        path.write_text(FILE.format(**values), encoding="utf-8")
+        path.write_text(FILE.format(**{"redis": "", **values}), encoding="utf-8")
         return load(path)
 
 
@@ -43,6 +45,10 @@ class Settings(unittest.TestCase):
 
     def test_the_broker_address_escapes_the_password(self):
         self.assertEqual(loaded(workers=2, password="a:/@ b").redis_url, "redis://:a%3A%2F%40%20b@127.0.0.1:6379/0")
+
+    def test_a_broker_that_is_given_takes_the_place_of_the_built_in_one(self):
+        given = "rediss://app:secret@cache.example/3"
+        self.assertEqual(loaded(workers=2, password="p", redis=given).redis_url, given)
 
     def test_secrets_are_not_shown(self):
         self.assertNotIn("hidden", repr(loaded(workers=2, password="hidden")))

@@ -15,7 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::root::Root;
 
 /// What the package ca-certificates brings.
-const OF_THE_IMAGE: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub const OF_THE_IMAGE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A directory of authorities has a handful; whoever has more mounted something else.
 const MOST_BYTES: u64 = 16 << 20;
 /// Where OpenSSL and with it Python's `ssl`, then `requests`, then curl look.

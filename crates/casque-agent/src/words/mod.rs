@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod exec_as;
+pub mod external;
 pub mod health;
 pub mod logs;
 pub mod program;

@@ -51,10 +51,11 @@ const WHOLE: [(&str, &[&str]); 3] = [
 ];
 
 /// Dependencies that belong to some crates alone: the network, and threads that wait.
-const CONFINED: [(&str, &[&str]); 7] = [
+const CONFINED: [(&str, &[&str]); 8] = [
     ("rusqlite", &["casque-depot"]),
     ("minisign", &["casque-sign"]),
     ("ureq", &["casque-fetch"]),
+    ("hickory-resolver", &["casque-agent"]),
     ("rustls", &["casque-agent", "casque-depot", "casque-fetch", "casque-replay"]),
     ("tokio", &["casque-agent", "casque-depot"]),
     ("pgp", &["casque-debian"]),
