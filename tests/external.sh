@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tests/instance.sh
 . tests/instance.sh
 
-USER_PASSWORD='p%40ss:/w?rd'
+USER_PASSWORD='p%40ss%3A%2Fw%3Frd'
 REDIS_PASSWORD=canary-of-redis
 
 usage() {

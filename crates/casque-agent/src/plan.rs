@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::image::{ImagePlan, ImageService};
 use casque_format::paths;
-use casque_format::run::{self, AgentConfig, Logs, Once, Restart, RestartPolicy, RunPlan, Service, Tls};
+use casque_format::run::{self, AgentConfig, Logs, Once, Ready, Restart, RestartPolicy, RunPlan, Service, Tls};
 use casque_format::settings::{Kind, OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS, TIME_ZONE};
 
 use crate::certificates;
@@ -99,6 +99,8 @@ fn external(service: &ImageService, plan: &ImagePlan, settings: &Settings) -> Op
         environment: BTreeMap::from([(EXTERNAL_URL.to_owned(), url.to_owned())]),
         files: Some(Vec::new()),
         check: Some(word(&["--once"])),
+        // It says over that socket what it waits for, and is ready when it has ended.
+        ready: Some(Ready::Notify),
         // A database that is away for the night is no reason to end.
         start_timeout_ms: LONGEST_WAIT_MS,
         restart,
