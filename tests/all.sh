@@ -87,6 +87,7 @@ running() {
     step tests/page.sh --engine docker
     step tests/mail.sh --engine docker
     step tests/update.sh
+    step tests/verify.sh
     step tests/demo.sh --engine docker
     step tests/demo.sh --engine none
     step tests/demo-release.sh

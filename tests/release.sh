@@ -180,6 +180,13 @@ one_release() {
             (.artefacts[] | select(.kind == "image") | .blobs | length)]' "$home/release.json")"
     get backend-1.txt >"$home/package"
     grep -qx 'CASQUE_TAG=v1' "$home/package" || die "the commands do not know their tag"
+    grep -qx 'CASQUE_COUNTER=1' "$home/package" || die "the commands do not know their counter"
+    "$BIN/casque" verify --archive "$home/docker_backend-v1.tar" --key "$home/vendor.pub" --json >"$home/inside.json"
+    same "the archive says the same of itself" \
+        "$(jq -c '[.release, .channel, .counter, .created, .expires]' "$home/release.json")" \
+        "$(jq -c '.archive | [.tag, .channel, .counter, .created, .expires]' "$home/inside.json")"
+    tar -tf "$home/docker_backend-v1.tar" | head -n 2 >"$home/first"
+    same "its record comes first" "release.json release.json.minisig" "$(paste -sd ' ' "$home/first")"
     ! grep -qF -e "$CASQUE_RELEASE_TOKEN" -e "$CASQUE_PASSPHRASE" "$home/package" || die "the commands see secrets"
     grep -qF "| $BIN/casque" "$home/said" || die "the commands find another casque, or none"
     ! grep -rqF -e "$CASQUE_RELEASE_TOKEN" -e "$CASQUE_PASSPHRASE" "$home/state" || die "a secret is in the state"

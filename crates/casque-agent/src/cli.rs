@@ -85,6 +85,12 @@ pub enum Word {
     },
     /// Have what runs take over settings and certificates that were changed by hand
     Reload,
+    /// Say whether the archive on stdin is this product's next release, signed by its vendor
+    Verify {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the full line that starts this image in production
     RunLine,
     /// Resolve the settings and write the plan for PID 1

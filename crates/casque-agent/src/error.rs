@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use casque_format::paths;
+use casque_sign::archive::ArchiveError;
 use thiserror::Error;
 
 use crate::hand_over::Refusal;
@@ -219,6 +220,17 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+    /// The image was built without a key.
+    #[error(
+        "this image has no key to verify an archive with; use `casque verify --archive` and the vendor's public key"
+    )]
+    NoKey,
+    /// The plan of the image has something else in the place of a key.
+    #[error("cannot use the key of this image: {0}")]
+    Key(casque_sign::SignError),
+    /// The archive of the next release is not to be installed.
+    #[error("{}; {}", chain(.0), .0.remedy())]
+    Archive(ArchiveError),
     /// No such command.
     #[error("unknown command `{word}`{}; commands are: {}", suggestion(.closest.as_deref()), .commands.join(", "))]
     UnknownCommand {
@@ -276,6 +288,10 @@ impl Error {
             | Self::UnknownSetting { .. }
             | Self::UnknownService { .. }
             | Self::SecretArgument { .. } => 64,
+            Self::Archive(ArchiveError::Read(_)) => 1,
+            Self::Archive(ArchiveError::Empty) => 64,
+            Self::Archive(_) => 65,
+            Self::NoKey => 78,
             Self::Unreachable(_) => 69,
             Self::Forbidden(_) | Self::ForbiddenPlan => 77,
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
@@ -283,6 +299,17 @@ impl Error {
             _ => 1,
         }
     }
+}
+
+/// Puts an error and its causes into one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 fn lines(problems: &[impl ToString]) -> String {

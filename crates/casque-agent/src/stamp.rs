@@ -129,7 +129,12 @@ mod tests {
     use super::*;
 
     fn product(name: &str, version: &str) -> Product {
-        Product { name: name.to_owned(), version: version.to_owned(), command: "backend".to_owned() }
+        Product {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            command: "backend".to_owned(),
+            counter: None,
+        }
     }
 
     fn root() -> (tempfile::TempDir, Root) {

@@ -8,6 +8,11 @@ pub fn print(text: &str) {
     let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Returns stdin, locked.
+pub fn input() -> io::StdinLock<'static> {
+    io::stdin().lock()
+}
+
 /// Writes `text` to stdout at once; says whether anybody reads on.
 pub fn stream(text: &str) -> bool {
     let mut stdout = io::stdout().lock();

@@ -29,6 +29,10 @@ pub struct Manifest {
     pub directory: PathBuf,
     /// Its content.
     pub content: raw::File,
+    /// The keys of `image.verify-key`, each in one line; none without it.
+    pub verify_keys: Vec<String>,
+    /// The counter of the release that this is built for; the file does not know it.
+    pub counter: Option<u64>,
 }
 
 impl Manifest {
@@ -52,8 +56,10 @@ impl Manifest {
             _ => PathBuf::from("."),
         };
         let content = raw::parse(path, text)?;
-        let manifest = Self { path: path.to_owned(), directory, content };
+        let (verify_keys, counter) = (Vec::new(), None);
+        let mut manifest = Self { path: path.to_owned(), directory, content, verify_keys, counter };
         check::check(&manifest, text)?;
+        manifest.verify_keys = check::verify_keys(&manifest, text)?;
         Ok(manifest)
     }
 

@@ -68,11 +68,17 @@ impl Builder<'_> {
     /// Everything of the manifest that is not in a layer below.
     fn plan_inputs(&self) -> Result<Inputs, BuildError> {
         let text = fs_err::read_to_string(&self.manifest.path).map_err(BuildError::Root)?;
-        Ok(Inputs::default()
+        let inputs = Inputs::default()
             .with_digest_of("manifest", &text)
             .with_digest_of("lock", &self.lock)
             .with("tag", self.manifest.tag())
-            .with("version", &self.manifest.content.image.version))
+            .with("version", &self.manifest.content.image.version);
+        let keys = &self.manifest.verify_keys;
+        let inputs = if keys.is_empty() { inputs } else { inputs.with_digest_of("verify-key", keys) };
+        Ok(match self.manifest.counter {
+            Some(counter) => inputs.with("counter", counter),
+            None => inputs,
+        })
     }
 
     /// Writes the bill of materials, last, so that it is of what ships.
@@ -144,6 +150,7 @@ impl Builder<'_> {
                 name: image.name.get_ref().clone(),
                 version: image.version.clone(),
                 command: image.command.get_ref().clone(),
+                counter: manifest.counter,
             },
             reference: manifest.reference(),
             expose: image.expose.clone(),
@@ -159,6 +166,7 @@ impl Builder<'_> {
             logs: logs(manifest),
             probes,
             https_port: manifest.https_port(),
+            verify_keys: manifest.verify_keys.clone(),
         };
         let vendor = below.iter().filter(|stage| stage.record.vendor).map(|stage| stage.trees[0].as_path());
         for file in template::find(vendor, root).map_err(BuildError::Root)? {

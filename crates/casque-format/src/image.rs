@@ -50,6 +50,9 @@ pub struct ImagePlan {
     /// Which of the exposed ports is for HTTPS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub https_port: Option<u16>,
+    /// Public keys, each in one line as minisign has it, that the archive of the next release may be signed by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify_keys: Vec<String>,
 }
 
 /// What the image is.
@@ -61,6 +64,9 @@ pub struct Product {
     pub version: String,
     /// What the customer types after `docker exec NAME`.
     pub command: String,
+    /// The counter of the release that it was built for, which grows with each; none when nobody said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u64>,
 }
 
 /// A service and the setting that switches it.

@@ -12,10 +12,13 @@
 //! | [`spdx::Document`] | `casque build` | `casque inspect`, scanners | [`paths::BILL`] |
 //! | [`difference::Difference`] | `casque diff --json` | whoever writes release notes | stdout |
 //! | [`signing::Signing`] | `casque keygen`, `sign`, `verify` | the vendor's programs | stdout |
+//! | `archive::ArchiveRecord` | `casque release`, `casque sign --archive` | the customer's command, `casque verify --archive` | a signed archive |
 //! | `release::Release` | `casque release` | `casque-depot`, customers | the depot |
 //! | `releasing::Told` | `casque release --json` | CI | stdout |
 //! | [`doctor::Examination`] | `casque doctor --json` | whoever sets up a machine | stdout |
 
+#[cfg(feature = "release")]
+pub mod archive;
 pub mod control;
 pub mod cron;
 pub mod difference;

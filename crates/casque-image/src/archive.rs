@@ -18,12 +18,14 @@ use crate::layer::LayerFile;
 mod blobs;
 mod directory;
 mod documents;
+mod members;
 mod older;
 mod tar;
 
 use blobs::Blob;
 use documents::Documents;
 pub(crate) use documents::blob_name;
+pub use members::{ListedMember, Members};
 pub use older::Older;
 
 /// An image about to be written.

@@ -157,6 +157,14 @@ impl Archive {
         Ok(Self { config: document.to_config(), platform, source, image_id, names: parts.names, layers })
     }
 
+    /// Reads a document beside the image that describes the archive; `None` when there is none of this name.
+    pub fn document(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.source.has(name) {
+            true => self.source.read(name, DOCUMENT_LIMIT).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Returns which operating system and architecture the image is for, such as [`PLATFORM`].
     pub fn platform(&self) -> &str {
         &self.platform

@@ -204,6 +204,11 @@ pub(crate) struct Section {
 }
 
 impl Section {
+    /// Takes a whole file.
+    pub(crate) fn of(file: File, length: u64) -> Self {
+        Self { file: Arc::new(file), start: 0, length, position: 0 }
+    }
+
     pub(crate) fn length(&self) -> u64 {
         self.length
     }

@@ -184,7 +184,12 @@ impl Plan {
     fn own(services: BTreeMap<String, Service>) -> Result<Self, PlanError> {
         let plan = RunPlan {
             version: run::VERSION,
-            product: Product { name: String::new(), version: String::new(), command: String::new() },
+            product: Product {
+                name: String::new(),
+                version: String::new(),
+                command: String::new(),
+                counter: None,
+            },
             listen: Vec::new(),
             services,
             stop_budget_ms: 5_000,

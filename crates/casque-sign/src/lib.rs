@@ -1,8 +1,10 @@
 //! Keys, signatures and chains of keys. The files are minisign's, so that a customer checks with a tool that they have.
 //!
 //! A signature covers the BLAKE2b-512 hash of what is signed, and a trusted comment that says what it is for. A new key is
-//! signed by the one before: whoever trusts the first of a chain follows it to the last.
+//! signed by the one before: whoever trusts the first of a chain follows it to the last. An image archive carries the
+//! signature of a record that names all of it; [`archive`] makes and verifies such ones.
 
+pub mod archive;
 mod key;
 mod ring;
 mod signature;
@@ -11,7 +13,7 @@ use std::io;
 
 pub use key::{KeyId, Passphrase, PublicKey, SecretKey};
 pub use ring::{KeyRing, rotate};
-pub use signature::Verified;
+pub use signature::{Verified, signer};
 
 /// What is wrong with a key or a signature.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,9 @@ use crate::{KeyId, PublicKey, SecretKey, SignError, Verified};
 /// What a signature under a new key says. Without it anything that was ever signed could be put forward as a key.
 const ROTATION: &str = "casque key rotation: ";
 
+/// What the first line of minisign's files begins with.
+const COMMENT: &str = "untrusted comment:";
+
 /// Signs a new key with the one before it, and returns the file of the signature.
 pub fn rotate(old: &SecretKey, new: &PublicKey) -> Result<String, SignError> {
     old.sign(Cursor::new(new.file()), &format!("{ROTATION}{} follows {}", new.id(), old.id()))
@@ -21,6 +24,17 @@ impl KeyRing {
     /// Trusts these keys.
     pub fn new(keys: impl IntoIterator<Item = PublicKey>) -> Self {
         Self(keys.into_iter().collect())
+    }
+
+    /// Reads a file of keys: minisign's files of two lines one after another, or the keys alone, one a line.
+    pub fn parse(text: &str) -> Result<Self, SignError> {
+        let lines = text.lines().map(str::trim);
+        let keys = lines.filter(|line| !line.is_empty() && !line.starts_with(COMMENT)).map(PublicKey::parse);
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        match keys.is_empty() {
+            true => Err(SignError::NoPublicKey { reason: "there is no key in it".to_owned() }),
+            false => Ok(Self(keys)),
+        }
     }
 
     /// Trusts one more key, since one that is trusted already signed its file.

@@ -66,6 +66,11 @@ impl PublicKey {
     }
 }
 
+/// Returns who is said to have made a signature, which is not verified.
+pub fn signer(signature: &str) -> Result<KeyId, SignError> {
+    Ok(KeyId::from_bytes(parse(signature)?.keynum()))
+}
+
 /// Reads the file of a signature. The library takes the lengths of its two encoded lines for granted.
 pub(crate) fn parse(text: &str) -> Result<SignatureBox, SignError> {
     let refuse = |reason: &str| SignError::NoSignature { reason: reason.to_owned() };

@@ -178,6 +178,15 @@ impl Context {
         })
     }
 
+    /// Returns `CASQUE_COUNTER`.
+    pub(crate) fn counter(&self) -> Result<Option<u64>, Failure> {
+        let Some(text) = &self.environment.counter else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| {
+            let cause = format!("CASQUE_COUNTER is `{text}`, expected the number of a release");
+            Failure::usage("cannot read the environment", cause, None)
+        })
+    }
+
     /// Returns the static programs, which are beside this one.
     pub(crate) fn programs(&self) -> Result<Programs, Failure> {
         let directory = self.program.parent().unwrap_or(Path::new("/"));

@@ -41,6 +41,8 @@ pub(crate) struct Environment {
     pub(crate) old_passphrase: Option<Passphrase>,
     /// `CASQUE_RELEASE_TOKEN`: uploads to a depot.
     pub(crate) release_token: Option<Token>,
+    /// `CASQUE_COUNTER`: which release of the product this is.
+    pub(crate) counter: Option<String>,
     /// `PATH`.
     pub(crate) path: Option<OsString>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
@@ -91,6 +93,7 @@ impl Environment {
             passphrase: text("CASQUE_PASSPHRASE").as_deref().map(Passphrase::new),
             old_passphrase: text("CASQUE_OLD_PASSPHRASE").as_deref().map(Passphrase::new),
             release_token: text("CASQUE_RELEASE_TOKEN").as_deref().and_then(Token::new),
+            counter: text("CASQUE_COUNTER"),
             path: env::var_os("PATH"),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
         }

@@ -11,6 +11,7 @@ mod passphrase;
 mod release;
 mod rights;
 mod run;
+mod seal;
 mod secrets;
 mod ui;
 

@@ -46,7 +46,12 @@ mod tests {
 
     #[test]
     fn the_page_names_the_product_and_needs_nothing_else() {
-        let product = Product { name: "a<b>&\"c".to_owned(), version: String::new(), command: String::new() };
+        let product = Product {
+            name: "a<b>&\"c".to_owned(),
+            version: String::new(),
+            command: String::new(),
+            counter: None,
+        };
         let text = page(&product, Overall::Degraded, "5");
         assert!(text.contains("<h1>a&lt;b&gt;&amp;&quot;c is not available</h1>"));
         assert!(text.contains("<meta http-equiv=\"refresh\" content=\"5\">"));

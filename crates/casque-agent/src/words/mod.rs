@@ -11,3 +11,4 @@ pub mod run_line;
 pub mod service;
 pub mod settings;
 pub mod status;
+pub mod verify;

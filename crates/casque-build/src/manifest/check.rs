@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use casque_format::settings::environment_name;
+use casque_sign::{KeyRing, PublicKey};
 use toml::Spanned;
 
 use super::raw::{LayerStep, ServiceRule, nearest};
@@ -43,6 +44,22 @@ pub(super) fn check(manifest: &Manifest, text: &str) -> Result<(), ManifestError
 /// Checks the tag alone, for a version given elsewhere.
 pub(super) fn tag(manifest: &Manifest, text: &str) -> Result<(), ManifestError> {
     Checker { manifest, text }.tag()
+}
+
+/// Reads the keys that the image verifies its successor with.
+pub(super) fn verify_keys(manifest: &Manifest, text: &str) -> Result<Vec<String>, ManifestError> {
+    let checker = Checker { manifest, text };
+    let Some(path) = &manifest.content.image.verify_key else { return Ok(Vec::new()) };
+    checker.exists(path)?;
+    let keys =
+        fs_err::read_to_string(manifest.directory.join(path.get_ref())).map_err(ManifestError::Read)?;
+    match KeyRing::parse(&keys) {
+        Ok(ring) => Ok(ring.keys().iter().map(PublicKey::line).collect()),
+        Err(error) => {
+            let expected = format!("a file of public keys as `casque keygen` writes them; {error}");
+            checker.value(checker.place(path), "image.verify-key", path.get_ref(), &expected)
+        }
+    }
 }
 
 impl Checker<'_> {

@@ -84,6 +84,9 @@ pub struct Image {
     /// What packages bring and would be left out: documentation, translations.
     #[serde(default)]
     pub keep: Vec<Keep>,
+    /// A file of public keys, minisign's, that the image verifies the archive of the next release with.
+    #[serde(default)]
+    pub verify_key: Option<Spanned<String>>,
     /// Facts for other programs, in the configuration; a key without a dot is one of OCI's own.
     #[serde(default)]
     pub labels: BTreeMap<String, Spanned<String>>,

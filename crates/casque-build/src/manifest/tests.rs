@@ -334,3 +334,29 @@ fn a_path_that_the_front_cannot_route_is_shown() {
     insta::assert_snapshot!(front("status-path = \"/a\", metrics-path = \"/a\""), @"casque.toml:8: `service.web.front.metrics-path` is `/a`, expected another path than that of `status-path`");
     insta::assert_snapshot!(front("status-path = \"/a\", https-port = 444"), @"casque.toml:8: `service.web.front.https-port` is `444`, expected one of the ports of `[image] expose`");
 }
+
+#[test]
+fn the_key_of_the_next_release_is_read_with_the_manifest() {
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let directory = tempfile::tempdir().unwrap();
+    let text = HEAD.replace("[base]", "verify-key = \"vendor.pub\"\n[base]");
+    fs_err::write(directory.path().join("casque.toml"), text).unwrap();
+    let read = || {
+        let manifest = Manifest::read(directory.path());
+        let text =
+            |error: ManifestError| error.to_string().replace(&format!("{}/", directory.path().display()), "");
+        manifest.map(|manifest| manifest.verify_keys).map_err(text)
+    };
+    assert_eq!(read().unwrap_err(), "casque.toml:5: there is no `vendor.pub`");
+    fs_err::write(directory.path().join("vendor.pub"), "hello").unwrap();
+    assert!(
+        read().unwrap_err().starts_with(
+            "casque.toml:5: `image.verify-key` is `vendor.pub`, expected a file of public keys as `casque keygen` writes \
+             them; this is no public key: "
+        ),
+        "{:?}",
+        read()
+    );
+    fs_err::write(directory.path().join("vendor.pub"), format!("untrusted comment: x\n{key}\n")).unwrap();
+    assert_eq!(read(), Ok(vec![key.to_owned()]));
+}

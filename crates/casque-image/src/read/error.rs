@@ -33,6 +33,14 @@ pub enum ReadError {
         /// What is incomplete.
         member: String,
     },
+    /// Something that no archive of casque has, and that a signature of the whole cannot cover.
+    #[error("`{member}` in archive `{}` is a link or something special, or is there twice", archive.display())]
+    OddMember {
+        /// The archive.
+        archive: PathBuf,
+        /// Which.
+        member: String,
+    },
     /// Something the image names is not in the archive.
     #[error("archive `{}` lacks `{member}`, which its image needs", archive.display())]
     Missing {

@@ -7,6 +7,7 @@ mod damage;
 mod diff;
 mod import;
 mod layer;
+mod members;
 mod output;
 mod scratch;
 mod unpack;

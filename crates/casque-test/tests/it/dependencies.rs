@@ -12,7 +12,7 @@ const EDGES: [(&str, &[&str]); 17] = [
         "casque",
         &["casque-build", "casque-fetch", "casque-format", "casque-image", "casque-sandbox", "casque-sign"],
     ),
-    ("casque-agent", &["casque-format", "casque-settings"]),
+    ("casque-agent", &["casque-format", "casque-settings", "casque-sign"]),
     (
         "casque-build",
         &[
@@ -24,6 +24,7 @@ const EDGES: [(&str, &[&str]); 17] = [
             "casque-replay",
             "casque-sandbox",
             "casque-settings",
+            "casque-sign",
             "casque-units",
         ],
     ),
@@ -38,7 +39,7 @@ const EDGES: [(&str, &[&str]); 17] = [
     ("casque-sandbox", &[]),
     ("casque-settings", &["casque-format"]),
     ("casque-shim", &["casque-format", "casque-units"]),
-    ("casque-sign", &[]),
+    ("casque-sign", &["casque-format"]),
     ("casque-test", &["casque-build", "casque-format", "casque-image", "casque-sandbox"]),
     ("casque-units", &["casque-format"]),
 ];

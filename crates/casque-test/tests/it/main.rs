@@ -21,3 +21,4 @@ mod signed_archive;
 mod signing;
 mod tampered_archive;
 mod tidy;
+mod verified;

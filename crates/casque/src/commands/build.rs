@@ -40,6 +40,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
 
+    /// Say in the image that it is of the release with this number, which grows with each [default: $CASQUE_COUNTER]
+    #[arg(long, value_name = "NUMBER")]
+    counter: Option<u64>,
+
     /// Fail when the lock is missing or does not fit the manifest
     #[arg(long)]
     locked: bool,
@@ -104,6 +108,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     if let Some(version) = &arguments.version {
         manifest.set_version(version).map_err(|error| failed(error.into()))?;
     }
+    manifest.counter = match arguments.counter {
+        Some(counter) => Some(counter),
+        None => context.counter()?,
+    };
     let what = format!(
         "cannot build `{}` {}",
         manifest.content.image.name.get_ref(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use casque_format::archive::{ArchiveRecord, RECORD, SIGNATURE};
 use casque_format::image::ImagePlan;
 use casque_format::paths;
 use casque_format::spdx::Document;
@@ -46,10 +47,23 @@ struct Contents {
     layers: Vec<Layer>,
     /// Of a thin archive: those that the layers which are there tell of.
     packages: Vec<Package>,
+    /// Whether the archive has a signature inside, which is not verified here.
+    signed: Option<Sealed>,
     /// By licence; empty without a bill of materials.
     licences: Vec<Licence>,
     /// None when casque did not build the image, or a thin archive leaves it out.
     plan: Option<ImagePlan>,
+}
+
+/// What an archive says of itself, by whom.
+#[derive(Serialize)]
+struct Sealed {
+    /// None when the signature cannot be read.
+    key: Option<String>,
+    image: String,
+    tag: String,
+    counter: Option<u64>,
+    expires: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -124,10 +138,25 @@ fn read(path: &Path) -> Result<Contents, ReadError> {
         names: archive.names().to_vec(),
         image_id: archive.image_id().oci(),
         layers: archive.layers().iter().map(layer).collect(),
+        signed: sealed(&archive)?,
         packages: packages(&String::from_utf8_lossy(&status)),
         licences: bill.as_ref().map(licences::summary).unwrap_or_default(),
         plan: plan.and_then(|text| serde_json::from_slice(&text).ok()),
     })
+}
+
+fn sealed(archive: &Archive) -> Result<Option<Sealed>, ReadError> {
+    let Some(record) = archive.document(RECORD)? else { return Ok(None) };
+    let Ok(record) = ArchiveRecord::parse(&record) else { return Ok(None) };
+    let signature = archive.document(SIGNATURE)?.and_then(|text| String::from_utf8(text).ok());
+    let key = signature.and_then(|text| casque_sign::signer(&text).ok());
+    Ok(Some(Sealed {
+        key: key.map(|key| key.to_string()),
+        image: record.image,
+        tag: record.tag,
+        counter: record.counter,
+        expires: record.expires,
+    }))
 }
 
 /// Returns the installed packages of dpkg's database, sorted by name.
@@ -158,6 +187,15 @@ impl Contents {
                 self.layers.len(),
                 megabytes(bytes)
             ));
+        }
+        if let Some(signed) = &self.signed {
+            let counter = signed.counter.map(|counter| format!(", counter {counter}")).unwrap_or_default();
+            let key = signed.key.as_deref().map(|key| format!(", by key {key}")).unwrap_or_default();
+            lines.push(format!(
+                "signed: {}:{}{counter}{key}; `casque verify --archive` verifies it",
+                signed.image, signed.tag
+            ));
+            lines.push(String::new());
         }
         if let Some(base) = &self.base {
             lines.extend([format!("base: {}  {}", base.name, base.image_id), String::new()]);

@@ -15,17 +15,18 @@ use super::teller::Teller;
 use super::work::{self, Kept, Workshop};
 
 impl Maker<'_> {
-    /// Runs the commands, unless what they make is here already.
+    /// Runs the commands, unless what they make is here already and not for a counter that another release has now.
     pub(super) fn built(
         &self,
         order: &Order,
+        newest: Option<u64>,
         workshop: &Workshop,
         runner: &Runner,
         teller: &Teller<'_>,
     ) -> Result<Kept, ReleaseError> {
         let tag = order.release.as_str();
         let is_here = |file: &Artefact| workshop.store.contains(&file.sha256);
-        let kept = workshop.kept(tag)?.filter(|kept| kept.commit == order.commit);
+        let kept = workshop.kept(tag)?.filter(|kept| kept.commit == order.commit && kept.follows(newest));
         if let Some(kept) = kept.filter(|kept| !kept.files.is_empty() && kept.files.iter().all(is_here)) {
             teller.work("what the commands make is here already");
             return Ok(kept);
@@ -38,10 +39,11 @@ impl Maker<'_> {
         git.fetch(&order.release)?;
         git.checkout(&order.release, &source)?;
         let directory = source.join(&self.project.directory);
+        let counter = newest.unwrap_or(0) + 1;
         for command in &self.project.commands {
-            self.run(command, &directory, order, runner, teller)?;
+            self.run((command, counter), &directory, order, runner, teller)?;
         }
-        let mut kept = Kept::new(&order.commit);
+        let mut kept = Kept::new(&order.commit, counter);
         for rule in &self.project.file {
             let file = self.collected(rule, &directory, order, workshop)?;
             teller.event(Event::File {
@@ -58,7 +60,7 @@ impl Maker<'_> {
 
     fn run(
         &self,
-        command: &str,
+        (command, counter): (&str, u64),
         directory: &Path,
         order: &Order,
         runner: &Runner,
@@ -72,6 +74,7 @@ impl Maker<'_> {
             variables: vec![
                 ("CASQUE_TAG", filled("{tag}", &order.release)),
                 ("CASQUE_VERSION", filled("{version}", &order.release)),
+                ("CASQUE_COUNTER", counter.to_string()),
             ],
             timeout: self.project.timeout,
         };
@@ -110,15 +113,20 @@ impl Maker<'_> {
 fn blobs(image: &Path, path: &str, release: &ReleaseName) -> Result<Vec<Digest>, ReleaseError> {
     let unreadable = |source| ReleaseError::Image { path: path.to_owned(), source };
     let archive = Archive::open(image).map_err(unreadable)?;
-    let tag = release.as_str();
-    let bare = tag.strip_prefix('v').unwrap_or(tag);
-    // The tag of an image cannot have a plus sign.
-    let expected = [tag, bare].map(|tag| tag.replace('+', "-"));
+    let expected = tags(release);
     let fits =
         |name: &String| name.rsplit_once(':').is_some_and(|(_, of)| expected.iter().any(|tag| tag == of));
     if !archive.names().iter().any(fits) {
         let names = archive.names().to_vec();
-        return Err(ReleaseError::OtherVersion { path: path.to_owned(), names, tag: tag.to_owned() });
+        return Err(ReleaseError::OtherVersion { path: path.to_owned(), names, tag: release.to_string() });
     }
     archive.blobs().map_err(unreadable)
+}
+
+/// Returns the tags that an image of this release may have.
+pub(super) fn tags(release: &ReleaseName) -> [String; 2] {
+    let tag = release.as_str();
+    let bare = tag.strip_prefix('v').unwrap_or(tag);
+    // The tag of an image cannot have a plus sign.
+    [tag, bare].map(|tag| tag.replace('+', "-"))
 }

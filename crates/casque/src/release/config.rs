@@ -49,6 +49,9 @@ pub(crate) struct Sign {
     /// A file whose first line opens it; `CASQUE_PASSPHRASE` comes before it.
     #[serde(default)]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// After a rotation: public keys from the one after the customers' to that of `key`, each with its `.minisig`.
+    #[serde(default)]
+    pub(crate) follow: Vec<PathBuf>,
 }
 
 /// `[watch]`
@@ -166,7 +169,8 @@ impl Config {
             config.sign.passphrase_file.as_mut(),
             config.depot.token_file.as_mut(),
         ];
-        paths.into_iter().flatten().for_each(|path| *path = directory.join(&path));
+        let paths = paths.into_iter().flatten().chain(&mut config.sign.follow);
+        paths.for_each(|path| *path = directory.join(&path));
         for project in &mut config.project {
             // What is no directory here is an address.
             let local = directory.join(&project.git);

@@ -11,6 +11,7 @@ use casque_sign::SignError;
 use thiserror::Error;
 
 use crate::error::{ExitCode, Failure};
+use crate::seal::SealError;
 
 /// Why a release could not be made.
 #[derive(Debug, Error)]
@@ -69,6 +70,9 @@ pub(crate) enum ReleaseError {
     /// What is said to be an image is none.
     #[error("cannot read the image `{path}`")]
     Image { path: String, source: ReadError },
+    /// An image archive cannot be signed inside.
+    #[error("cannot sign the image `{name}` inside")]
+    Seal { name: String, source: SealError },
     /// The key or a signature.
     #[error("cannot sign")]
     Sign(#[source] SignError),
@@ -90,6 +94,10 @@ impl ReleaseError {
     /// Makes words of it.
     pub(crate) fn failure(&self, what: impl Into<String>) -> Failure {
         let (code, hint) = match self {
+            Self::Seal { name, source } => {
+                let what = format!("{}: cannot sign the image `{name}` inside", what.into());
+                return crate::commands::sign::unsealed(&what, source);
+            }
             Self::Sign(error) => return crate::commands::keygen::failed(&what.into(), error),
             Self::Config(_) => (ExitCode::Manifest, Some("name it with `--config`; docs/release.md has an example".to_owned())),
             Self::Syntax { .. } | Self::Wrong { .. } | Self::NoProject { .. } | Self::Name(_) => (ExitCode::Manifest, None),

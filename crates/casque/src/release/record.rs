@@ -6,6 +6,7 @@ use fs_err::File;
 
 use super::error::ReleaseError;
 use super::work::Workshop;
+use crate::seal;
 
 /// What a record says beside its files.
 pub(crate) struct About<'a> {
@@ -18,6 +19,28 @@ pub(crate) struct About<'a> {
     pub(crate) created: u64,
     pub(crate) expires: Option<u64>,
     pub(crate) notes: String,
+}
+
+/// Puts into each image archive a signed list of what is in it, for the image that it replaces to verify.
+pub(crate) fn sealed(
+    files: &[Artefact],
+    about: &seal::About<'_>,
+    key: &SecretKey,
+    workshop: &Workshop,
+) -> Result<Vec<Artefact>, ReleaseError> {
+    let seal = |file: &Artefact| {
+        if file.kind != Kind::Image {
+            return Ok(file.clone());
+        }
+        let mut temporary =
+            tempfile::NamedTempFile::new_in(&workshop.directory).map_err(ReleaseError::State)?;
+        let (path, place) = (workshop.store.path(&file.sha256), temporary.path().to_owned());
+        let sealed = seal::seal(&path, about, key, temporary.as_file_mut(), &place);
+        sealed.map_err(|source| ReleaseError::Seal { name: file.name.to_string(), source })?;
+        let (size, sha256) = workshop.take_in(&place)?;
+        Ok(Artefact { size, sha256, ..file.clone() })
+    };
+    files.iter().map(seal).collect()
 }
 
 /// Signs each file, and returns the files with their signatures.

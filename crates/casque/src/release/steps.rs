@@ -9,6 +9,7 @@ use casque_format::release::{Artefact, Channel, Kind, Release, ReleaseName, Sign
 use casque_format::releasing::Event;
 use casque_sign::SecretKey;
 
+use super::build;
 use super::config::{Config, Project, filled};
 use super::depot::DepotClient;
 use super::error::ReleaseError;
@@ -19,6 +20,7 @@ use super::record::{self, About};
 use super::teller::Teller;
 use super::work::{self, Kept, Workshop};
 use crate::context::Context;
+use crate::seal;
 
 /// How often a record is made anew because another release took its counter.
 const ATTEMPTS: u32 = 5;
@@ -180,14 +182,14 @@ impl Maker<'_> {
         runner.wait_for_others().map_err(ReleaseError::State)?;
         let done = match self.released(order, teller)? {
             Some(done) => done,
-            None => {
-                let kept = self.built(order, workshop, &runner, teller)?;
-                self.publish(order, kept, workshop, teller)?
-            }
+            None => self.build_and_publish(order, workshop, &runner, teller)?,
         };
-        // The image stays for the next release to be compared with.
-        let kept = workshop.kept(order.release.as_str())?;
-        let images = kept.iter().flat_map(|kept| &kept.files).filter(|file| file.kind == Kind::Image);
+        // The image stays, as it was released, for the next release to be compared with.
+        let tag = order.release.as_str();
+        let signed = workshop.kept(tag)?.and_then(|kept| kept.signed);
+        let released = signed.map(|signed| record::read(tag, &signed)).transpose()?;
+        let files = released.iter().flat_map(|release| &release.artefacts);
+        let images = files.filter(|file| file.kind == Kind::Image);
         workshop.tidy(&images.map(|file| file.sha256).collect::<Vec<_>>())?;
         teller.event(Event::Published { counter: done.counter, before: done.before });
         Ok(done)
@@ -209,60 +211,76 @@ impl Maker<'_> {
         Ok(Some(Done { counter: there.counter, before: true }))
     }
 
-    /// Signs, uploads and publishes; again when another release comes in between.
+    /// Builds and publishes; again when another release comes in between, for an image knows its counter.
+    fn build_and_publish(
+        &self,
+        order: &Order,
+        workshop: &Workshop,
+        runner: &Runner,
+        teller: &Teller<'_>,
+    ) -> Result<Done, ReleaseError> {
+        for _ in 0..ATTEMPTS {
+            let newest = self.depot().listing()?.counter;
+            let kept = self.built(order, newest, workshop, runner, teller)?;
+            if let Some(done) = self.publish(order, kept, workshop, teller)? {
+                return Ok(done);
+            }
+            teller.work("another release took the counter in between");
+        }
+        Err(ReleaseError::Overtaken)
+    }
+
+    /// Signs, uploads and publishes; returns nothing when another release took the counter.
     fn publish(
         &self,
         order: &Order,
         mut kept: Kept,
         workshop: &Workshop,
         teller: &Teller<'_>,
-    ) -> Result<Done, ReleaseError> {
+    ) -> Result<Option<Done>, ReleaseError> {
         let (tag, depot) = (order.release.as_str(), self.depot());
-        for _ in 0..ATTEMPTS {
-            let newest = depot.listing()?.counter;
-            let (signed, release) = match self.signed_before(&kept, newest) {
-                Some(both) => both,
-                None => {
-                    let signed = self.sign(order, &kept, newest.unwrap_or(0) + 1, workshop, teller)?;
-                    let release = record::read(tag, &signed)?;
-                    kept.signed = Some(signed.clone());
-                    workshop.keep(tag, &kept)?;
-                    (signed, release)
-                }
-            };
-            for file in &release.artefacts {
-                let path = workshop.store.path(&file.sha256);
-                let sent =
-                    depot.upload(file.sha256, file.size, &path, self.context.ui.uploading(file.size))?;
-                teller.event(Event::Uploaded { name: file.name.to_string(), sent });
+        let (signed, release) = match self.signed_before(&kept, workshop) {
+            Some(both) => both,
+            None => {
+                let signed = self.sign(order, &kept, workshop, teller)?;
+                let release = record::read(tag, &signed)?;
+                kept.signed = Some(signed.clone());
+                workshop.keep(tag, &kept)?;
+                (signed, release)
             }
-            teller.work(format!("publishing in {}", order.channel));
-            let Err(error) = depot.publish(&signed) else {
-                return Ok(Done { counter: release.counter, before: false });
-            };
-            // Whoever was killed after this and before the answer finds it published the next time.
-            if depot.listing()?.counter.is_none_or(|newest| newest < release.counter) {
-                return Err(error);
-            }
+        };
+        for file in &release.artefacts {
+            let path = workshop.store.path(&file.sha256);
+            let sent = depot.upload(file.sha256, file.size, &path, self.context.ui.uploading(file.size))?;
+            teller.event(Event::Uploaded { name: file.name.to_string(), sent });
         }
-        Err(ReleaseError::Overtaken)
+        teller.work(format!("publishing in {}", order.channel));
+        let Err(error) = depot.publish(&signed) else {
+            return Ok(Some(Done { counter: release.counter, before: false }));
+        };
+        // Whoever was killed after this and before the answer finds it published the next time.
+        match depot.listing()?.counter.is_none_or(|newest| newest < release.counter) {
+            true => Err(error),
+            false => Ok(None),
+        }
     }
 
     /// Returns the record of an interrupted run, if it still can be published.
-    fn signed_before(&self, kept: &Kept, newest: Option<u64>) -> Option<(Signed, Release)> {
+    fn signed_before(&self, kept: &Kept, workshop: &Workshop) -> Option<(Signed, Release)> {
         let signed = kept.signed.clone()?;
         let public = self.key.public();
         public.verify(std::io::Cursor::new(&signed.record), &signed.signature).ok()?;
         let release = Release::parse(signed.record.as_bytes()).ok()?;
         let lasts = release.expires.is_none_or(|expires| expires > seconds((self.context.clock)()));
-        (newest.is_none_or(|newest| newest < release.counter) && lasts).then_some((signed, release))
+        let is_here = |file: &Artefact| workshop.store.contains(&file.sha256);
+        let fits = kept.counter == Some(release.counter) && release.artefacts.iter().all(is_here);
+        (fits && lasts).then_some((signed, release))
     }
 
     fn sign(
         &self,
         order: &Order,
         kept: &Kept,
-        counter: u64,
         workshop: &Workshop,
         teller: &Teller<'_>,
     ) -> Result<Signed, ReleaseError> {
@@ -275,8 +293,20 @@ impl Maker<'_> {
         };
         teller.work(format!("signing by key {}", self.key.id()));
         let product = self.project.name.get_ref();
-        let artefacts = record::with_signatures(&kept.files, (product, &order.release), self.key, workshop)?;
         let created = seconds((self.context.clock)());
+        let expires = self.project.expires_after.map(|after: Duration| created + after.as_secs());
+        let counter = kept.counter.expect("what was built is kept with its counter");
+        let inside = seal::About {
+            tags: &build::tags(&order.release),
+            channel: Some(&order.channel),
+            counter: Some(counter),
+            created,
+            expires,
+            follow: &self.config.sign.follow,
+        };
+        // The archives first, for the record has the digests of what is signed inside.
+        let files = record::sealed(&kept.files, &inside, self.key, workshop)?;
+        let artefacts = record::with_signatures(&files, (product, &order.release), self.key, workshop)?;
         let about = About {
             product,
             channel: &order.channel,
@@ -284,7 +314,7 @@ impl Maker<'_> {
             commit: &order.commit,
             counter,
             created,
-            expires: self.project.expires_after.map(|after: Duration| created + after.as_secs()),
+            expires,
             notes: notes::joined(&message, difference.as_deref()),
         };
         record::signed(about, artefacts, self.key)

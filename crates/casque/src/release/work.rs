@@ -33,6 +33,9 @@ pub(crate) struct Kept {
     pub(crate) version: u32,
     /// The commit that it is made from.
     pub(crate) commit: String,
+    /// The counter that the commands were told, for what they make knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counter: Option<u64>,
     /// What the commands made, in the store; none before.
     pub(crate) files: Vec<Artefact>,
     /// The record that is to be published, or was.
@@ -41,8 +44,14 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    pub(crate) fn new(commit: &str) -> Self {
-        Self { version: VERSION, commit: commit.to_owned(), files: Vec::new(), signed: None }
+    pub(crate) fn new(commit: &str, counter: u64) -> Self {
+        let (commit, counter) = (commit.to_owned(), Some(counter));
+        Self { version: VERSION, commit, counter, files: Vec::new(), signed: None }
+    }
+
+    /// Says whether what there is can still become the release after the newest one.
+    pub(crate) fn follows(&self, newest: Option<u64>) -> bool {
+        self.counter.is_some_and(|counter| newest.is_none_or(|newest| newest < counter))
     }
 }
 

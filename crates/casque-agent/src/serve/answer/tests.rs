@@ -18,6 +18,7 @@ fn config() -> AgentConfig {
             name: "vendor/backend".to_owned(),
             version: "43.4.4".to_owned(),
             command: "backend".to_owned(),
+            counter: None,
         },
         status_path: "/status".to_owned(),
         status_agent: "monitor".to_owned(),
