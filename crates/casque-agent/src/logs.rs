@@ -6,6 +6,7 @@ use casque_format::run::{LogFormat, LogLimit, Logs};
 use casque_format::settings::{LOG_FILES, LOG_FORMAT, LOG_SIZE};
 
 use crate::settings::Settings;
+use crate::syslog;
 
 /// Returns what becomes of what services write; settings that the image does not have, or has for a purpose of its own,
 /// mean the usual.
@@ -24,6 +25,7 @@ pub fn logs(plan: &ImagePlan, settings: &Settings) -> Logs {
         directory: (limit.files > 0).then(|| paths::LOGS.to_owned()),
         limit,
         services: plan.logs.clone(),
+        syslog: syslog::room(settings),
     }
 }
 

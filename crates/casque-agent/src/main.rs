@@ -23,6 +23,7 @@ mod serve;
 mod settings;
 mod stamp;
 mod sys;
+mod syslog;
 mod tls;
 mod ui;
 mod update;

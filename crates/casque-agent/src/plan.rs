@@ -77,6 +77,7 @@ pub fn agent_config(plan: &ImagePlan, settings: &Settings, https: Option<&Https>
         configuration: String::new(),
         certificates: certificates::of(settings, https.map(|https| &https.pair)),
         tls: https.map(|https| Tls { port: https.port, pair: https.pair.pem.clone() }),
+        syslog: None,
     }
 }
 

@@ -29,6 +29,7 @@ use crate::root::Root;
 use crate::seed;
 use crate::settings::{self, Origin, Settings, Sources, Text, Value, secrets};
 use crate::stamp::{self, StampError};
+use crate::syslog;
 use crate::tls::authorities::{self, Bundle};
 use crate::tls::{self, Https, Moment};
 use crate::write::{self, Access};
@@ -71,6 +72,11 @@ pub fn prepare(
     warnings.extend(no_time_zone(root, &settings));
     for directory in &plan.data {
         warnings.extend(make(root, directory)?);
+    }
+    if syslog::room(&settings).is_some() {
+        for directory in &syslog::directories(&plan) {
+            warnings.extend(make(root, directory)?);
+        }
     }
     for directory in &plan.persist {
         let seeded = seed::ensure(root, &directory.path);
@@ -281,6 +287,7 @@ fn write_run(root: &Root, plan: &ImagePlan, settings: &Settings, start: &Start) 
         warnings: start.warnings.to_vec(),
         instance: start.instance.to_owned(),
         configuration,
+        syslog: syslog::receiver(settings, start.authorities.map(|bundle| bundle.path.as_str())),
         ..plan::agent_config(plan, settings, start.https)
     };
     write_json(&root.join(paths::AGENT_CONFIG), &config, Access::handed_to(agent.uid, agent.gid, 0o600))?;

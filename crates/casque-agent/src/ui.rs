@@ -29,6 +29,11 @@ pub fn warning(line: &str) {
     say("warning", line);
 }
 
+/// Writes one line to stderr that is no reason to worry.
+pub fn note(line: &str) {
+    say("note", line);
+}
+
 /// Writes a question to stderr, without a line break.
 pub fn ask(question: &str) {
     let mut stderr = io::stderr().lock();

@@ -6,6 +6,8 @@
 //! | [`run::RunPlan`] | `casque-agent prepare` | `casque-init` | [`paths::RUN_PLAN`] |
 //! | [`run::AgentConfig`] | `casque-agent prepare` | `casque-agent serve` | [`paths::AGENT_CONFIG`] |
 //! | [`control`] | both ends | PID 1, the agent, the customer's command | [`paths::CONTROL_SOCKET`] |
+//! | [`syslog::Record`] | `casque-init` | `casque-agent serve` | [`paths::SYSLOG_BUFFER`] |
+//! | [`syslog::Cursor`] | `casque-agent serve` | `casque-agent serve` | [`paths::SYSLOG_CURSOR`] |
 //! | [`stamp::Stamp`] | `casque-agent prepare` | `casque-agent prepare` | [`paths::STAMP`] |
 //! | [`shim::Report`] | `casque-shim` | `casque build` | the step's state directory |
 //! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
@@ -40,4 +42,5 @@ pub mod signing;
 pub mod spdx;
 pub mod stamp;
 pub mod status;
+pub mod syslog;
 pub mod version;

@@ -42,6 +42,12 @@ pub const SECRETS: &str = "/data/casque/secrets";
 pub const STAMP: &str = "/data/casque/stamp.json";
 /// A log file for each service.
 pub const LOGS: &str = "/data/logs";
+/// Lines that wait for the customer's syslog: segments of [`crate::syslog::Record`]s.
+pub const SYSLOG_BUFFER: &str = "/data/casque/syslog";
+/// How far they were sent, [`crate::syslog::Cursor`]; its directory is the agent's.
+pub const SYSLOG_CURSOR: &str = "/data/casque/syslog/sent/cursor.json";
+/// What the sender last found out, [`crate::syslog::Link`].
+pub const SYSLOG_LINK: &str = "/run/casque/agent/syslog.json";
 /// What one-shots that run once have done, one file each.
 pub const ONCE: &str = "/data/casque/once";
 /// The certificate of the customer's own, the server's first, in PEM.

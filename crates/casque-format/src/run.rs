@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Product;
 use crate::status::{Certificate, Probes};
+use crate::syslog::{Buffer, Receiver};
 
 /// The version of [`RunPlan`] this code writes.
 pub const VERSION: u32 = 1;
@@ -47,6 +48,9 @@ pub struct Logs {
     /// The same for single services.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, LogLimit>,
+    /// Where every line is kept once more for the customer's syslog; none means nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syslog: Option<Buffer>,
 }
 
 /// What a line on standard output looks like.
@@ -458,6 +462,9 @@ pub struct AgentConfig {
     /// What it answers HTTPS with while the front does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// Where logs are sent; none means nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syslog: Option<Receiver>,
 }
 
 /// What HTTPS is served with.

@@ -215,6 +215,20 @@ pub const LOG_FILES: &str = "log-files";
 pub const LOG_FORMAT: &str = "log-format";
 /// The setting for the MiB of a log file.
 pub const LOG_SIZE: &str = "log-size";
+/// The setting for where logs are sent.
+pub const SYSLOG_URL: &str = "syslog-url";
+/// The setting for the facility of what is sent there.
+pub const SYSLOG_FACILITY: &str = "syslog-facility";
+/// The setting for the room of lines that wait to be sent.
+pub const SYSLOG_BUFFER: &str = "syslog-buffer";
+/// The setting for the authorities that alone are trusted there.
+pub const SYSLOG_AUTHORITY: &str = "syslog-ca";
+/// The facilities of syslog by number, RFC 5424 section 6.2.1.
+pub const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
+];
 /// The setting for the time zone, which every service gets as `TZ`.
 pub const TIME_ZONE: &str = "time-zone";
 /// The setting for the proxy that services are to use.
@@ -296,6 +310,41 @@ pub fn built_in() -> Vec<(&'static str, Setting)> {
                 secret: true,
                 generate: true,
                 ..setting(Kind::Password, "Token that opens the details of /status.")
+            },
+        ),
+        (
+            SYSLOG_BUFFER,
+            Setting {
+                default: Some("64M".to_owned()),
+                min: Some("1M".to_owned()),
+                max: Some("1T".to_owned()),
+                ..setting(Kind::Size, "Room in the volume for lines that wait for the syslog receiver.")
+            },
+        ),
+        (
+            SYSLOG_AUTHORITY,
+            setting(
+                Kind::Certificate,
+                "Certificate authorities that alone may sign the syslog receiver's certificate.",
+            ),
+        ),
+        (
+            SYSLOG_FACILITY,
+            Setting {
+                default: Some("local0".to_owned()),
+                choices: texts(&FACILITIES),
+                ..setting(Kind::Choice, "Facility of the lines that are sent to the syslog receiver.")
+            },
+        ),
+        (
+            SYSLOG_URL,
+            Setting {
+                schemes: texts(&["udp", "tcp", "tls"]),
+                pattern: Some("[a-z]+://[^/?#@,%]+".to_owned()),
+                ..setting(
+                    Kind::Url,
+                    "Syslog receiver of all logs (RFC 5424): udp://host:514, tcp://host:601 or tls://host:6514.",
+                )
             },
         ),
         (

@@ -47,6 +47,25 @@ pub struct Details {
     /// The certificates among the settings, sorted by setting.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// Where logs are sent; absent when nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syslog: Option<Syslog>,
+}
+
+/// Logs on their way to the customer's syslog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Syslog {
+    /// Such as `tls://logs.example.com:6514`.
+    pub receiver: String,
+    /// A connection is open; over UDP, nothing was refused.
+    pub connected: bool,
+    /// What the buffer holds that was not sent yet, bytes.
+    pub waiting_bytes: u64,
+    /// Lines that were removed from the buffer before they could be sent, ever.
+    pub lost_lines: u64,
+    /// Why there is no connection, or was none the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// Room for data.

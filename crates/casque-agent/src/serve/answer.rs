@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use casque_format::control::Overall;
 use casque_format::run::AgentConfig;
-use casque_format::status::{self, Certificate, Details, Status, Volume};
+use casque_format::status::{self, Certificate, Details, Status, Syslog, Volume};
 use hyper::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
     HeaderName, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -18,7 +18,7 @@ use super::metrics::metrics;
 use super::page::page;
 use super::watch::View;
 use crate::words::status::overall;
-use crate::{certificates, volume};
+use crate::{certificates, syslog, volume};
 
 const RETRY_SECONDS: &str = "5";
 const JSON: &str = "application/json";
@@ -34,6 +34,8 @@ pub struct Asked<'a> {
     pub peer: Option<IpAddr>,
     /// The room for data, where that was asked.
     pub volume: Option<Volume>,
+    /// How logs get to the customer's syslog, where that was asked.
+    pub syslog: Option<Syslog>,
     /// When it came.
     pub now: Instant,
     /// The same in seconds since 1970.
@@ -75,7 +77,7 @@ pub fn answer(asked: &Asked, config: &AgentConfig, view: &View) -> Response<Stri
     by_state(state, JSON, body)
 }
 
-/// Says whether the answer to this path tells of the volume.
+/// Says whether the answer to this path tells of the volume and of what is in it.
 pub fn wants_volume(path: &str, config: &AgentConfig) -> bool {
     path == config.status_path || path == config.probes.metrics
 }
@@ -135,6 +137,7 @@ fn details(asked: &Asked, config: &AgentConfig, view: &View) -> Details {
     let mut warnings = config.warnings.clone();
     warnings.extend(config.certificates.iter().filter_map(|one| certificates::warning(one, asked.time)));
     warnings.extend(asked.volume.and_then(volume::warning));
+    warnings.extend(asked.syslog.as_ref().and_then(syslog::warning));
     if !view.connected {
         warnings.push("PID 1 does not answer: what is shown here is the last that was known".to_owned());
     }
@@ -158,6 +161,7 @@ fn details(asked: &Asked, config: &AgentConfig, view: &View) -> Details {
         warnings,
         volume: asked.volume,
         certificates: config.certificates.iter().map(|one| dated(one, asked.time)).collect(),
+        syslog: asked.syslog.clone(),
     }
 }
 

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use casque_format::status::Volume;
+use casque_format::status::{Syslog, Volume};
+use casque_format::syslog::Receiver;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,6 +23,7 @@ use super::Served;
 use super::answer::{Asked, answer, wants_volume};
 use super::watch::View;
 use crate::root::Root;
+use crate::syslog;
 use crate::volume::volume;
 
 /// Open connections per listening socket; more wait in the kernel's queue.
@@ -112,12 +114,12 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         let (head, body) = request.into_parts();
         drain(body).await;
         let config = Rc::clone(&served.config.borrow());
-        let volume = match wants_volume(head.uri.path(), &config.agent) {
-            true => room(served.root.clone()).await,
-            false => None,
+        let (volume, syslog) = match wants_volume(head.uri.path(), &config.agent) {
+            true => about_data(served.root.clone(), config.agent.syslog.clone()).await,
+            false => (None, None),
         };
         let view = state.borrow().clone();
-        let asked = Asked { head: &head, peer, volume, now: Instant::now(), time: (served.clock)() };
+        let asked = Asked { head: &head, peer, volume, syslog, now: Instant::now(), time: (served.clock)() };
         Ok::<Response<String>, Infallible>(answer(&asked, &config.agent, &view))
     });
     http1::Builder::new()
@@ -129,10 +131,13 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         .await
 }
 
-/// Asks for the room that is left; a file system that does not answer does not hold up the rest.
-async fn room(root: Root) -> Option<Volume> {
-    let asked = tokio::task::spawn_blocking(move || volume(&root));
-    tokio::time::timeout(LONGEST_QUESTION, asked).await.ok()?.ok()?
+/// Asks for what is in the volume; a file system that does not answer does not hold up the rest.
+async fn about_data(root: Root, receiver: Option<Receiver>) -> (Option<Volume>, Option<Syslog>) {
+    let asked = tokio::task::spawn_blocking(move || {
+        (volume(&root), receiver.map(|receiver| syslog::status(&root, &receiver)))
+    });
+    let answer = tokio::time::timeout(LONGEST_QUESTION, asked).await;
+    answer.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 async fn drain(mut body: Incoming) {

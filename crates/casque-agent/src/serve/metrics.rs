@@ -1,7 +1,7 @@
 //! What `/metrics` says: the facts of the status in Prometheus' text format, version 0.0.4.
 
 use casque_format::control::{Overall, ServiceState, ServiceStatus};
-use casque_format::status::{Details, Volume};
+use casque_format::status::{Details, Syslog, Volume};
 
 const OVERALL: [(Overall, &str); 4] = [
     (Overall::Starting, "starting"),
@@ -56,6 +56,15 @@ pub fn metrics(state: Overall, details: &Details) -> String {
             let Some(days) = certificate.days_left else { continue };
             page.sample(name, &[("setting", &certificate.setting)], &days.to_string());
         }
+    }
+    if let Some(Syslog { connected, waiting_bytes, lost_lines, .. }) = &details.syslog {
+        page.family("casque_syslog_connected", "gauge", "1 while the syslog receiver takes lines.");
+        page.sample("casque_syslog_connected", &[], flag(*connected));
+        page.family("casque_syslog_waiting_bytes", "gauge", "What waits in the volume for it.");
+        page.sample("casque_syslog_waiting_bytes", &[], &waiting_bytes.to_string());
+        let name = "casque_syslog_lost_lines_total";
+        page.family(name, "counter", "Lines that had no room there until it took them.");
+        page.sample(name, &[], &lost_lines.to_string());
     }
     page.0
 }
@@ -154,6 +163,13 @@ mod tests {
                 not_after: 1_893_456_000,
                 days_left: Some(-3),
             }],
+            syslog: Some(Syslog {
+                receiver: "tcp://a".to_owned(),
+                connected: true,
+                waiting_bytes: 17,
+                lost_lines: 4,
+                last_error: None,
+            }),
         };
         let page = metrics(Overall::Degraded, &details);
         let samples: Vec<&str> = page.lines().filter(|line| !line.starts_with('#')).collect();
@@ -174,10 +190,13 @@ mod tests {
             "casque_volume_free_bytes 40",
             "casque_certificate_expiry_timestamp_seconds{setting=\"tls-certificate\"} 1893456000",
             "casque_certificate_days_left{setting=\"tls-certificate\"} -3",
+            "casque_syslog_connected 1",
+            "casque_syslog_waiting_bytes 17",
+            "casque_syslog_lost_lines_total 4",
         ] {
             assert!(samples.contains(&expected), "{expected}\n{page}");
         }
         let families = page.lines().filter(|line| line.starts_with("# TYPE ")).count();
-        assert_eq!((families, samples.len()), (14, 1 + 1 + 4 + 1 + 7 + 1 + 4 + 2 + 2));
+        assert_eq!((families, samples.len()), (17, 1 + 1 + 4 + 1 + 7 + 1 + 4 + 2 + 2 + 3));
     }
 }

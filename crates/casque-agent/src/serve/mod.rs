@@ -15,8 +15,10 @@ use std::rc::Rc;
 use casque_format::paths;
 use casque_format::run::AgentConfig;
 use fs_err as fs;
+use rustix::system::uname;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch as channel;
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -24,6 +26,7 @@ use crate::env::Environment;
 use crate::error::Error;
 use crate::root::Root;
 use crate::sys;
+use crate::syslog::{self, Header, Order, Target};
 use crate::tls::pair::server;
 use crate::ui;
 
@@ -78,17 +81,38 @@ pub fn serve(root: &Root, environment: &Environment, clock: Clock) -> Result<(),
         }
         tokio::task::spawn_local(connections::accept_always(unix, Rc::clone(&served), state));
         tokio::task::spawn_local(renewal::follow(root.clone()));
+        let (orders, ordered) = channel::channel(order(&served.config.borrow().agent));
+        let sender = tokio::task::spawn_local(syslog::run(root.clone(), ordered));
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
                 _ = changed.recv() => match read(root) {
-                    Ok(config) => drop(served.config.replace(Rc::new(config))),
+                    Ok(config) => {
+                        let next = order(&config.agent);
+                        // Whatever else changed, a connection stays.
+                        orders.send_if_modified(|order| std::mem::replace(order, next.clone()) != next);
+                        drop(served.config.replace(Rc::new(config)));
+                    }
                     Err(error) => ui::error(&error.to_string()),
                 },
             }
         }
+        orders.send_replace(Order::End);
+        // It takes a moment at most, and its end changes nothing about ours.
+        let _ = sender.await;
+        Ok(())
     })
+}
+
+/// Returns what the sender of logs is to do.
+fn order(config: &AgentConfig) -> Order {
+    let Some(receiver) = &config.syslog else { return Order::Rest };
+    let host = uname();
+    let host = host.nodename().to_string_lossy();
+    let product = &config.product;
+    let header = Header::new(receiver, &host, &product.name, &product.version, &config.instance);
+    Order::Send(Box::new(Target { receiver: receiver.clone(), header }))
 }
 
 fn read(root: &Root) -> Result<Config, Error> {

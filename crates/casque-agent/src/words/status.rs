@@ -9,7 +9,7 @@ use casque_format::status::{self, Details, Status};
 use crate::control::ask;
 use crate::error::Error;
 use crate::root::Root;
-use crate::{mounts, ui, volume};
+use crate::{mounts, syslog, ui, volume};
 
 /// Returns a table.
 pub fn table(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
@@ -34,8 +34,10 @@ pub fn json(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
     let snapshot = snapshot(root)?;
     let config = config(root)?;
     let volume = volume::volume(root);
+    let syslog = config.syslog.map(|receiver| syslog::status(root, &receiver));
     let mut warnings = config.warnings;
     warnings.extend(volume.and_then(volume::warning));
+    warnings.extend(syslog.as_ref().and_then(syslog::warning));
     let status = Status {
         version: status::VERSION,
         state: snapshot.state,
@@ -49,6 +51,7 @@ pub fn json(root: &Root, plan: &ImagePlan) -> Result<String, Error> {
             warnings,
             volume,
             certificates: config.certificates,
+            syslog,
         }),
     };
     let text = serde_json::to_string_pretty(&status).map_err(|_| Error::Protocol)?;

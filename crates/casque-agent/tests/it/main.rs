@@ -8,5 +8,6 @@ mod live;
 mod prepare;
 mod serve;
 mod settings;
+mod syslog;
 mod tls;
 mod words;

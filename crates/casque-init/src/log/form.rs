@@ -24,18 +24,29 @@ pub(super) fn lines(out: &mut Vec<u8>, format: LogFormat, time: Duration, label:
             let prefix = format!(r#"{{"time":"{}","service":{},"line":"#, stamp(time), quoted(label));
             for end in memchr_iter(b'\n', block) {
                 out.extend_from_slice(prefix.as_bytes());
-                let line = without_return(&block[begin..end]);
-                if line.iter().all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\')) {
-                    out.push(b'"');
-                    out.extend_from_slice(line);
-                    out.extend_from_slice(b"\"}\n");
-                } else {
-                    // Writing to memory does not fail.
-                    let _ = writeln!(out, "{}}}", quoted(&String::from_utf8_lossy(line)));
-                }
+                end_with(out, &block[begin..end]);
                 begin = end + 1;
             }
         }
+    }
+}
+
+/// Adds one line of a service as a [`casque_format::syslog::Record`].
+pub(super) fn record(out: &mut Vec<u8>, number: u64, stamp: &str, label: &str, line: &[u8]) {
+    // Writing to memory does not fail.
+    let _ = write!(out, r#"{{"number":{number},"time":"{stamp}","service":{},"line":"#, quoted(label));
+    end_with(out, line);
+}
+
+/// Adds a line as the last value of a JSON object, and ends that.
+fn end_with(out: &mut Vec<u8>, line: &[u8]) {
+    let line = without_return(line);
+    if line.iter().all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\"}\n");
+    } else {
+        let _ = writeln!(out, "{}}}", quoted(&String::from_utf8_lossy(line)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The log: every service's output line by line, without secrets; labelled on standard output, in a file of its own,
-//! and in memory for who asks later.
+//! in memory for who asks later, and in a buffer for the customer's syslog where there is one.
 
+mod buffer;
 mod files;
 mod form;
 mod lines;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use casque_format::run::{LogFormat, Logs};
 
+use self::buffer::Buffer;
 use self::files::{Change, LogFile};
 pub(crate) use self::form::stamp;
 use self::lines::{LONGEST, Lines, Piece};
@@ -54,6 +56,10 @@ pub(crate) struct Log {
     labels: BTreeMap<String, Label>,
     lines: u64,
     buffer: Vec<u8>,
+    /// What the agent sends to the customer's syslog.
+    syslog: Option<Buffer>,
+    /// What is to be said of that.
+    notices: Vec<String>,
     /// What was written since it was last taken, while somebody follows.
     fresh: Option<Vec<(String, Vec<u8>)>>,
 }
@@ -101,6 +107,8 @@ impl Log {
             labels: BTreeMap::new(),
             lines: 0,
             buffer: Vec::new(),
+            syslog: None,
+            notices: Vec::new(),
             fresh: None,
         }
     }
@@ -113,6 +121,9 @@ impl Log {
     /// From now on writes as the plan wants it, to the files of the plan, and knows these labels.
     pub(crate) fn arrange<'a>(&mut self, logs: &Logs, names: impl Iterator<Item = &'a str>) {
         self.format = logs.format;
+        if self.syslog.as_ref().map(Buffer::about) != logs.syslog.as_ref() {
+            self.syslog = logs.syslog.clone().map(Buffer::new);
+        }
         for name in names.chain([OWN]) {
             let limit = *logs.services.get(name).unwrap_or(&logs.limit);
             let directory = logs.directory.as_deref().map(Path::new);
@@ -135,6 +146,11 @@ impl Log {
             self.own_line(format!("{notice}\n").as_bytes());
         }
         self.own_line(&line);
+        self.say_notices();
+    }
+
+    fn say_notices(&mut self) {
+        std::mem::take(&mut self.notices).iter().for_each(|notice| self.say(notice));
     }
 
     /// Repeats a label's last lines, unless nothing but our own came after them.
@@ -367,6 +383,7 @@ impl Log {
         let (format, time) = (self.format, self.time());
         let dropped =
             self.output.lines(self.lines - before, |out| form::lines(out, format, time, label, block));
+        self.say_notices();
         let Some(kept) = self.labels.get_mut(label) else {
             return;
         };
@@ -389,6 +406,17 @@ impl Log {
         let kept = self.labels.get_mut(label)?;
         self.lines += kept.ring.push(block, self.lines + 1);
         kept.newest = self.lines;
+        if let Some(buffer) = &mut self.syslog {
+            let directory = buffer.about().directory.clone();
+            let notice = match buffer.write(label, block, sys::wall_clock()) {
+                Some(Change::Broken(why)) => Some(format!(
+                    "cannot write to `{directory}`: {why}; lines do not get to the syslog receiver"
+                )),
+                Some(Change::Mended) => Some(format!("`{directory}` is written again")),
+                None => None,
+            };
+            self.notices.extend(notice);
+        }
         if let Some(fresh) = &mut self.fresh {
             fresh.push((label.to_owned(), block.to_vec()));
         }

@@ -161,3 +161,38 @@ fn who_follows_gets_what_is_new() {
     log.say("nobody");
     assert_eq!(log.fresh(), []);
 }
+
+#[test]
+fn all_lines_are_in_the_buffer_for_syslog_in_the_order_they_came_and_without_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let below = directory.path().join("syslog");
+    let about =
+        casque_format::syslog::Buffer { directory: below.to_str().unwrap().to_owned(), size: 1 << 20 };
+    let logs = Logs { syslog: Some(about), ..Logs::default() };
+    let mut log = log();
+    log.hide(Mask::new(&["topsecret".to_owned()]));
+    log.arrange(&logs, ["web"].into_iter());
+    let (web, mut pipe) = stream(&mut log, "web");
+    pipe.write_all(b"lost\n").unwrap();
+    log.read(web);
+    std::fs::create_dir(&below).unwrap();
+    pipe.write_all(b"a topsecret\n").unwrap();
+    log.read(web);
+    // As when settings change: what is the same goes on.
+    log.arrange(&logs, ["web"].into_iter());
+    log.say("own");
+    let files: Vec<_> = std::fs::read_dir(&below).unwrap().collect();
+    assert_eq!(files.len(), 1);
+    let text = std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap();
+    let records: Vec<casque_format::syslog::Record> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<String> =
+        records.iter().map(|one| format!("{} {} {}", one.number, one.service, one.line)).collect();
+    let again = format!("4 casque `{}` is written again", below.display());
+    // The first and what was said of it had nowhere to go.
+    assert_eq!(seen, ["3 web a ***", again.as_str(), "5 casque own"]);
+    assert!(log.newest(Some(OWN), 9).unwrap()[0].starts_with("casque | cannot write to `"));
+    log.arrange(&Logs::default(), ["web"].into_iter());
+    log.say("nowhere");
+    assert!(!std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap().contains("nowhere"));
+}

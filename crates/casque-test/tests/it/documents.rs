@@ -223,6 +223,13 @@ fn the_schema_of_the_status_describes_what_is_written_and_nothing_else() {
         warnings: vec![],
         volume: Some(Volume { total_bytes: 1, free_bytes: 1 }),
         certificates: vec![certificate],
+        syslog: Some(status::Syslog {
+            receiver: "tcp://a".to_owned(),
+            connected: true,
+            waiting_bytes: 0,
+            lost_lines: 0,
+            last_error: Some(String::new()),
+        }),
     };
     let status = Status { version: status::VERSION, state: Overall::Ready, details: Some(details) };
     let schema: Value = serde_json::from_str(&read("docs/status.schema.json")).unwrap();

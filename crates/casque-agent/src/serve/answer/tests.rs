@@ -29,6 +29,7 @@ fn config() -> AgentConfig {
         configuration: "2b".to_owned(),
         certificates: vec![],
         tls: None,
+        syslog: None,
     }
 }
 
@@ -60,7 +61,8 @@ fn ask(view: &View, method: &str, path: &str, headers: &[(&str, &str)]) -> Respo
 
 fn asked(head: &Parts) -> Asked<'_> {
     let volume = Some(Volume { total_bytes: 100, free_bytes: 50 });
-    Asked { head, peer: Some([192, 0, 2, 1].into()), volume, now: Instant::now(), time: 1_800_000_000 }
+    let peer = Some([192, 0, 2, 1].into());
+    Asked { head, peer, volume, syslog: None, now: Instant::now(), time: 1_800_000_000 }
 }
 
 fn status(response: &Response<String>) -> Status {
@@ -145,7 +147,15 @@ fn details_go_on_in_time_and_carry_the_warnings() {
         days_left: None,
     };
     let config = AgentConfig { certificates: vec![certificate], ..config() };
-    let details = details(&Asked { now, volume, ..asked(&head) }, &config, &view);
+    let syslog = Some(Syslog {
+        receiver: "tcp://logs".to_owned(),
+        connected: false,
+        waiting_bytes: 7,
+        lost_lines: 0,
+        last_error: Some("nobody answers".to_owned()),
+    });
+    let details = details(&Asked { now, volume, syslog: syslog.clone(), ..asked(&head) }, &config, &view);
+    assert_eq!(details.syslog, syslog);
     assert_eq!(details.certificates[0].days_left, Some(0));
     assert_eq!((details.uptime_ms, details.services[0].since_ms), (1500, 600));
     assert_eq!((details.product.as_str(), details.product_version.as_str()), ("vendor/backend", "43.4.4"));
@@ -156,6 +166,7 @@ fn details_go_on_in_time_and_carry_the_warnings() {
             "data is not on a named volume",
             "the certificate of setting `tls` (`CN=a`) ends in 0 days",
             "the data volume is almost full: 4 % or 0 MiB are free",
+            "logs do not get to `tcp://logs`: nobody answers; 7 bytes wait",
         ]
     );
 }
