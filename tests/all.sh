@@ -79,6 +79,7 @@ running() {
     step tests/settings-live.sh
     step tests/external.sh
     step tests/tls.sh
+    step tests/syslog.sh
     step tests/port-80.sh
     step tests/stop-and-kill.sh
     step tests/five-commands.sh --engine docker

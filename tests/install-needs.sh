@@ -40,6 +40,8 @@ test minisign minisign
 test mmdebstrap mmdebstrap
 test nginx nginx-light
 test podman podman
+test rsyslogd rsyslog
+test /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_ossl.so rsyslog-openssl
 test runc runc
 test python3 python3
 test /usr/lib/python3.11/ensurepip/__init__.py python3-venv
