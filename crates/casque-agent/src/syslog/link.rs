@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::flight::Flight;
-use super::names;
+use crate::names;
 use crate::root::Root;
 use crate::sys;
 

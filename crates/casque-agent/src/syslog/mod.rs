@@ -9,7 +9,6 @@ mod delivery;
 mod flight;
 mod link;
 mod message;
-mod names;
 mod news;
 mod notices;
 mod send;
