@@ -2,68 +2,10 @@
 # The depot as builds and customers meet it: the real program, real curl, minisign and openssl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/wait.sh
 source tests/wait.sh
-
-BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug")
-DEPOT=$BIN/casque-depot
-home=$(mktemp -d)
-at_exit "rm -rf $home"
-export CASQUE_DEPOT_DATA=$home/data CASQUE_PASSPHRASE=secret
-PORT=$(free_port)
-export CASQUE_DEPOT_LISTEN=127.0.0.1:$PORT
-HOST=http://127.0.0.1:$PORT
-
-set_up() {
-    (cd "$home" && "$BIN/casque" keygen vendor >/dev/null)
-    "$DEPOT" product add backend --run 'docker run -d -p 80:80 vendor/backend'
-    "$DEPOT" key add backend "$home/vendor.pub" >/dev/null
-    TOKEN=$("$DEPOT" token add ci backend 2>/dev/null)
-    LOGIN=$("$DEPOT" customer add acme 2>/dev/null)
-    "$DEPOT" customer grant acme backend >/dev/null
-}
-
-serve() {
-    "$DEPOT" serve 2>>"$home/log" &
-    SERVER=$!
-    at_exit "end_process $SERVER"
-    wait_for 20 "the depot serves" curl -sfk -o /dev/null "$HOST/healthz"
-}
-
-# Goes on with a file where the depot has got to: upload FILE [curl option]...
-upload() {
-    local file=$1 digest size offset
-    shift
-    digest=$(sha256sum "$file" | cut -d ' ' -f 1)
-    size=$(stat -c %s "$file")
-    local url=$HOST/api/v1/backend/blobs/$digest
-    offset=$(curl -sfI -H "Authorization: Bearer $TOKEN" "$url" | tr -d '\r' | sed -n 's/^upload-offset: //p')
-    tail -c "+$((offset + 1))" "$file" >"$home/rest"
-    curl -sf -o /dev/null -X PATCH -H "Authorization: Bearer $TOKEN" -H "Upload-Offset: $offset" \
-        -H "Upload-Length: $size" -H 'Expect:' -T "$home/rest" "$@" "$url"
-}
-
-artefact() {
-    local file=$1 kind=$2
-    printf '{"name":"%s","kind":"%s","size":%s,"sha256":"%s"}' \
-        "$(basename "$file")" "$kind" "$(stat -c %s "$file")" "$(sha256sum "$file" | cut -d ' ' -f 1)"
-}
-
-# Publishes docker_backend-VERSION.tar, which is there, in a channel: release VERSION COUNTER CHANNEL.
-release() {
-    local version=$1 counter=$2 channel=$3 image=$home/docker_backend-$1.tar record=$home/release-$1.json
-    "$BIN/casque" sign "$image" --key "$home/vendor.key" >/dev/null
-    upload "$image"
-    upload "$image.minisig"
-    printf '{"version":1,"product":"backend","channel":"%s","release":"%s","counter":%s,"created":%s,"artefacts":[%s,%s]}\n' \
-        "$channel" "$version" "$counter" "$(date +%s)" "$(artefact "$image" image)" "$(artefact "$image.minisig" signature)" >"$record"
-    "$BIN/casque" sign "$record" --key "$home/vendor.key" >/dev/null
-    jq -n --rawfile record "$record" --rawfile signature "$record.minisig" '{$record, $signature}' |
-        curl -sf -o /dev/null -H "Authorization: Bearer $TOKEN" --data-binary @- "$HOST/api/v1/backend/releases"
-}
-
-image() {
-    head -c "$2" /dev/urandom >"$home/docker_backend-$1.tar"
-}
+# shellcheck source=tests/depot-server.sh
+source tests/depot-server.sh
 
 get() {
     curl -sfk -u "$LOGIN" "$@"
@@ -199,8 +141,50 @@ secure() {
     echo "passed: TLS, a renewed certificate, a stop that waits for downloads"
 }
 
-main() {
+longer_than() {
+    [[ $(offset_of "$1") -gt $2 ]]
+}
+
+offset_of() {
+    curl -sfI -H "Authorization: Bearer $TOKEN" "$HOST/api/v1/backend/blobs/$1" | tr -d '\r' | sed -n 's/^upload-offset: //p'
+}
+
+# The disk fills up in the middle of an upload that had room when it began.
+full_disk() {
+    local digest offset code=0
+    unset CASQUE_DEPOT_TLS_CERTIFICATE CASQUE_DEPOT_TLS_KEY
+    HOST=http://127.0.0.1:$PORT
+    export CASQUE_DEPOT_DATA=$home/small CASQUE_DEPOT_KEEP_FREE=0
+    mkdir "$home/small"
+    as_root mount -t tmpfs -o size=16m,mode=777 none "$home/small"
+    at_exit "as_root umount '$home/small'"
+    rm "$home"/vendor.*
     set_up
+    serve
+    image v1 8000000
+    digest=$(sha256sum "$home/docker_backend-v1.tar" | cut -d ' ' -f 1)
+    upload "$home/docker_backend-v1.tar" --limit-rate 3M &
+    local uploading=$!
+    wait_for 10 "the upload has begun" longer_than "$digest" 1000000
+    # Nothing but what others have written is in the way.
+    dd if=/dev/zero of="$home/small/others" bs=64k 2>/dev/null || true
+    wait "$uploading" || code=$?
+    [[ $code -eq 22 ]] || die "curl was to say that the upload was refused, and ended with $code"
+    grep -q 'PATCH /api/v1/backend/blobs/[0-9a-f]*: 507' "$home/log" || die "the depot does not say that its disk is full"
+    curl -sf -o /dev/null "$HOST/healthz" || die "the depot does not answer on a full disk"
+    [[ "$(find "$home/small/blobs" -type f | wc -l)" == 0 ]] || die "half a file is among the whole ones"
+    rm "$home/small/others"
+    offset=$(offset_of "$digest")
+    [[ $offset -gt 0 && $offset -lt 8000000 ]] || die "the upload is not where it was: $offset"
+    release v1 1 stable
+    get -o "$home/got" "$HOST/backend/docker_backend-latest.tar"
+    same v1 "$home/got"
+    "$DEPOT" verify >/dev/null
+    echo "passed: a full disk leaves nothing half, and the upload goes on when there is room"
+}
+
+main() {
+    set_up --run 'docker run -d -p 80:80 vendor/backend'
     serve
     downloads
     resumes
@@ -208,6 +192,7 @@ main() {
     installs
     operates
     secure
+    full_disk
 }
 
 main "$@"
