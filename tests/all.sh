@@ -73,6 +73,7 @@ building() {
 
 running() {
     step tests/depot.sh
+    step tests/depot-pages.sh
     step tests/offline.sh
     step tests/init.sh
     step tests/wrong-setting.sh

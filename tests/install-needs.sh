@@ -39,6 +39,7 @@ test iptables iptables
 test minisign minisign
 test mmdebstrap mmdebstrap
 test nginx nginx-light
+test npm npm
 test podman podman
 test rsyslogd rsyslog
 test /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_ossl.so rsyslog-openssl

@@ -32,7 +32,7 @@ CHROMIUM_ARGUMENTS = [
 class Browser:
     """One session of Chromium, as the WebDriver protocol has it."""
 
-    def __init__(self, port, profile):
+    def __init__(self, port, profile, preferences=None):
         self.base = f"http://127.0.0.1:{port}"
         arguments = [*CHROMIUM_ARGUMENTS, f"--user-data-dir={profile}"]
         if os.geteuid() == 0:
@@ -40,7 +40,7 @@ class Browser:
             arguments.append("--no-sandbox")
         wanted = {
             "browserName": "chrome",
-            "goog:chromeOptions": {"args": arguments},
+            "goog:chromeOptions": {"args": arguments, "prefs": preferences or {}},
             "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"},
         }
         opened = self.ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
@@ -185,4 +185,5 @@ def main():
             driver.wait()
 
 
-main()
+if __name__ == "__main__":
+    main()

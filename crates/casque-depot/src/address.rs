@@ -6,7 +6,7 @@ use casque_format::release::{ArtefactName, Channel, Product};
 pub const STABLE: &str = "stable";
 
 /// First parts of addresses that no product may have as its name.
-pub const RESERVED: [&str; 4] = ["api", "healthz", "metrics", "static"];
+pub const RESERVED: [&str; 5] = ["api", "healthz", "metrics", "staff", "static"];
 
 /// What is asked for. Every name in it is a part of a path that leads nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]

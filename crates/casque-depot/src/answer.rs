@@ -8,6 +8,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::error::DepotError;
+use crate::records::Accounts;
+
+/// What an answer says, for whoever shows it in another form.
+#[derive(Debug, Clone)]
+pub(crate) struct Said(pub(crate) String);
 
 /// A short answer in words.
 #[derive(Debug)]
@@ -37,10 +42,14 @@ impl Answer {
         Self::new(StatusCode::NOT_FOUND, "there is nothing at this address for you")
     }
 
-    /// Asks for credentials.
-    pub fn unauthorized() -> Self {
+    /// Asks for the credentials of an account. Each kind of accounts has a realm of its own, so that a browser asks for each.
+    pub fn unauthorized(accounts: Accounts) -> Self {
+        let realm = match accounts {
+            Accounts::Customers => "downloads",
+            Accounts::Staff => "staff",
+        };
         Self::new(StatusCode::UNAUTHORIZED, "user or password is wrong or missing")
-            .with(WWW_AUTHENTICATE, "Basic realm=\"downloads\", charset=\"UTF-8\"")
+            .with(WWW_AUTHENTICATE, format!("Basic realm=\"{realm}\", charset=\"UTF-8\""))
     }
 
     /// Asks to wait.
@@ -72,7 +81,8 @@ impl Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.text + "\n"));
+        let mut response = Response::new(Body::from(format!("{}\n", self.text)));
+        response.extensions_mut().insert(Said(self.text));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

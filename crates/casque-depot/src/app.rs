@@ -21,12 +21,14 @@ use crate::access::passwords::Passwords;
 use crate::answer::Answer;
 use crate::audit::Audit;
 pub use crate::audit::Writer;
+use crate::bill::Differences;
 use crate::config::Config;
 use crate::error::DepotError;
 use crate::metrics::Metrics;
+use crate::pages::{customer, staff};
 use crate::records::Records;
 use crate::storage::Storage;
-use crate::{builds, download, health, publish, shelf, upload};
+use crate::{builds, download, health, pages, publish, upload};
 
 /// Everything that answering a request takes.
 pub struct Depot {
@@ -37,6 +39,7 @@ pub struct Depot {
     pub(crate) attempts: Attempts,
     pub(crate) audit: Audit,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) bills: Differences,
     /// Uploads that go on, each by its product and digest.
     pub(crate) uploading: Mutex<HashSet<(String, Digest)>>,
     clock: fn() -> SystemTime,
@@ -61,6 +64,7 @@ impl Depot {
             attempts: Attempts::default(),
             audit,
             metrics: Arc::default(),
+            bills: Differences::default(),
             uploading: Mutex::default(),
             clock,
         };
@@ -80,6 +84,11 @@ impl Depot {
     /// Returns the numbers.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Returns how many passwords were judged by a hash.
+    pub fn judged(&self) -> u64 {
+        self.passwords.judged()
     }
 
     /// Returns the time, in seconds since 1970.
@@ -140,7 +149,15 @@ fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
 pub fn router(depot: Arc<Depot>) -> Router {
     let panicking = Arc::clone(&depot.metrics);
     Router::new()
-        .route("/", get(shelf::products))
+        .route("/", get(customer::products))
+        .route("/static/depot.css", get(pages::style))
+        .route("/static/icon.svg", get(pages::icon))
+        .route("/staff", get(staff::to_staff))
+        .route("/staff/", get(staff::overview))
+        .route("/staff/releases/", get(staff::releases))
+        .route("/staff/customers/", get(staff::customers))
+        .route("/staff/downloads/", get(staff::downloads))
+        .route("/staff/{*rest}", get(staff::nothing))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics))
         .route(
@@ -149,6 +166,11 @@ pub fn router(depot: Arc<Depot>) -> Router {
         )
         .route("/api/v1/{product}/releases", get(builds::releases).post(publish::publish))
         .route("/api/v1/{product}/releases/{release}", get(builds::release))
+        // An address of a page ends with a slash, and no file's does.
+        .route("/{product}", get(customer::to_product))
+        .route("/{product}/", get(customer::product))
+        .route("/{product}/{release}/", get(customer::release))
+        .route("/{product}/{release}/docs/", get(customer::documentation))
         .route("/{product}/{file}", get(download::of_product))
         .route("/{product}/{channel}/{file}", get(download::of_channel))
         .fallback(|| async { Answer::not_found() })
@@ -160,6 +182,7 @@ pub fn router(depot: Arc<Depot>) -> Router {
             Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "the depot made a mistake; its log has more")
                 .into_response()
         }))
+        .layer(middleware::from_fn(pages::for_people))
         .layer(middleware::from_fn_with_state(Arc::clone(&depot), observe))
         .with_state(depot)
 }

@@ -1,22 +1,19 @@
 //! What builds ask for: which releases there are, their records, and files of older ones to compare with.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::header::ETAG;
 use axum::response::{IntoResponse as _, Response};
 use casque_format::release::{Listed, Listing};
 
 use crate::access::who::{self, Caller};
 use crate::answer::Answer;
 use crate::app::Depot;
-use crate::download::part_of;
+use crate::choice::{Chosen, Content};
+use crate::download::{Delivery, deliver};
 use crate::error::DepotError;
-use crate::file_body::{Ending, FileBody};
-use crate::records::Entry;
 use crate::upload::{Target, complete};
 
 fn broken(error: DepotError) -> Answer {
@@ -70,35 +67,15 @@ pub(crate) async fn file(
     let caller = Caller::of(&depot, &request);
     let actor = who::uploader(&depot, &caller, &target.product).await?;
     let wanted = target.clone();
-    let found = depot
+    let chosen = depot
         .blocking(move |depot| {
+            let sha256 = wanted.digest;
             let size = complete(depot, &wanted)?.ok_or_else(Answer::not_found)?;
-            let file = depot.storage.read(wanted.digest).map_err(|error| broken(DepotError::File(error)))?;
-            Ok((file, size))
+            let file = depot.storage.read(sha256).map_err(|error| broken(DepotError::File(error)))?;
+            let content = Content::File { file, size, sha256 };
+            Ok(Chosen { content, name: sha256.to_string(), release: String::new(), in_parts: true })
         })
         .await?;
-    let (file, size) = found;
-    let etag = format!("\"{}\"", target.digest);
-    let mut response = Response::new(Body::empty());
-    let (start, length) = part_of(&mut response, request.headers(), &etag, size, true)?;
-    if let Ok(etag) = etag.parse() {
-        response.headers_mut().insert(ETAG, etag);
-    }
-    let entry = Entry {
-        at: depot.now(),
-        actor,
-        address: caller.address.to_string(),
-        action: "download".to_owned(),
-        product: target.product,
-        release: String::new(),
-        file: target.digest.to_string(),
-        status: response.status().as_u16(),
-        bytes: 0,
-        complete: false,
-    };
-    depot.metrics.downloads_begun.fetch_add(1, Ordering::Relaxed);
-    let (audit, metrics) = (depot.audit.clone(), Arc::clone(&depot.metrics));
-    let ending = Ending { entry: Some(entry), sent: 0, length, audit, metrics };
-    *response.body_mut() = Body::new(FileBody::new(file, start, length, ending));
-    Ok(response)
+    let delivery = Delivery { actor, caller, product: target.product, chosen };
+    deliver(&depot, &request, Response::new(Body::empty()), delivery)
 }

@@ -20,7 +20,7 @@ use axum::http::StatusCode;
 /// For how long a download that began may be resumed without `If-Range`, in seconds.
 const RESUMABLE: i64 = 2 * 86_400;
 /// What stands in the place of a version.
-const LATEST: &str = "latest";
+pub(crate) const LATEST: &str = "latest";
 
 /// What is asked, and by whom.
 pub(crate) struct Asked {
@@ -69,7 +69,7 @@ impl Content {
     }
 }
 
-fn broken(error: DepotError) -> Answer {
+pub(crate) fn broken(error: DepotError) -> Answer {
     Answer::broken("cannot look for a file", &error)
 }
 
@@ -113,8 +113,7 @@ pub(crate) fn choose(depot: &Depot, asked: &Asked) -> Result<Chosen, Answer> {
             let images = depot.records.find_images(product, channel).map_err(broken)?;
             let candidates = images.iter().map(|(found, _)| Candidate::from(found));
             let (found, latest) = &images[pick(candidates, &mine, asked, true)?];
-            let script =
-                install::script(depot, product, channel, latest, asked.host.as_deref()).map_err(broken)?;
+            let script = install::script(depot, found, channel, latest, asked).map_err(broken)?;
             text("install.sh".to_owned(), found.release.clone(), script.into_bytes())
         }
         File::Keys => {
@@ -232,7 +231,7 @@ fn pick<'a>(
     })
 }
 
-fn refusal(why: &Why, channel: &str, release: &str) -> String {
+pub(crate) fn refusal(why: &Why, channel: &str, release: &str) -> String {
     match why {
         Why::Channel => format!("your licence does not cover channel `{channel}`"),
         Why::Version => format!("your licence does not cover release `{release}`"),

@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// Manage customers and what they may have
     #[command(subcommand)]
     Customer(CustomerCommand),
+    /// Manage who of the vendor's staff sees releases, customers and downloads at `/staff/`
+    #[command(subcommand)]
+    Staff(StaffCommand),
     /// Manage tokens with which builds upload
     #[command(subcommand)]
     Token(TokenCommand),
@@ -64,7 +67,7 @@ pub(crate) enum ProductCommand {
         /// What people call it [default: its name]
         #[arg(long)]
         title: Option<String>,
-        /// The line that runs its image, shown to customers
+        /// The line that runs its image, shown to customers; `{tag}` stands for the version, `{version}` for it without a `v`
         #[arg(long, default_value = "")]
         run: String,
     },
@@ -161,6 +164,37 @@ pub(crate) struct GrantArguments {
     /// Until the end of this day, UTC
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     pub(crate) until: Option<Date>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StaffCommand {
+    /// Add a member of staff and show the password, once
+    Add {
+        /// The name to log in with
+        #[arg(value_parser = account)]
+        name: String,
+    },
+    /// Show a member of staff nothing any more
+    Disable {
+        /// Whom
+        name: String,
+    },
+    /// Undo `disable`
+    Enable {
+        /// Whom
+        name: String,
+    },
+    /// Give a member of staff another password and show it, once
+    Rotate {
+        /// Whom
+        name: String,
+    },
+    /// List staff
+    List {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! What the commands do.
 
+mod accounts;
 mod audit;
 mod manage;
 mod serve;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Command, config: Config, clock: fn() -> SystemTime) -
         Command::Product(command) => manage::product(&desk, command),
         Command::Key(command) => manage::key(&desk, command),
         Command::Customer(command) => manage::customer(&desk, command),
+        Command::Staff(command) => accounts::staff(&desk, command),
         Command::Token(command) => manage::token(&desk, command),
         Command::Release(command) => manage::release(&desk, command),
         Command::Audit(arguments) => audit::run(&desk, &arguments),

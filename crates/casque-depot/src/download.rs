@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+    HOST, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
@@ -16,10 +16,10 @@ use crate::access::who::{self, Caller};
 use crate::address::{self, Wanted};
 use crate::answer::Answer;
 use crate::app::Depot;
-use crate::choice::{self, Asked, Content};
+use crate::choice::{self, Asked, Chosen, Content};
 use crate::file_body::{Ending, FileBody};
 use crate::range::{Part, part};
-use crate::records::Entry;
+use crate::records::{Accounts, Entry};
 
 /// Answers `/PRODUCT/FILE`.
 pub(crate) async fn of_product(
@@ -42,24 +42,48 @@ pub(crate) async fn of_channel(
 async fn answer(depot: &Arc<Depot>, wanted: Option<Wanted>, request: Request) -> Result<Response, Answer> {
     // First who asks: whoever is nobody learns nothing of what there is.
     let caller = Caller::of(depot, &request);
-    let customer = who::customer(depot, &caller).await?;
+    let customer = who::account(depot, &caller, Accounts::Customers).await?;
     let wanted = wanted.ok_or_else(Answer::not_found)?;
-    let host = request.headers().get("host").and_then(|host| host.to_str().ok()).map(str::to_owned);
     let asked = Asked {
         customer: customer.clone(),
         resumes: request.headers().contains_key(RANGE) && !request.headers().contains_key(IF_RANGE),
         reads: request.method() == Method::GET,
-        host,
+        host: host(&request),
         now: depot.now(),
         wanted,
     };
     let product = asked.wanted.product.to_string();
     let chosen = depot.blocking(move |depot| choice::choose(depot, &asked)).await?;
+    let mut response = Response::new(Body::empty());
+    describe(response.headers_mut(), &chosen.name, &chosen.release);
+    let delivery = Delivery { actor: customer, caller, product, chosen };
+    deliver(depot, &request, response, delivery)
+}
 
+/// Returns what the client calls this host.
+pub(crate) fn host(request: &Request) -> Option<String> {
+    request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned)
+}
+
+/// What is sent, and to whom.
+pub(crate) struct Delivery {
+    pub(crate) actor: String,
+    pub(crate) caller: Caller,
+    pub(crate) product: String,
+    pub(crate) chosen: Chosen,
+}
+
+/// Completes a response that is described already: with its tag, and as far as the request wants it with the bytes.
+pub(crate) fn deliver(
+    depot: &Arc<Depot>,
+    request: &Request,
+    mut response: Response,
+    delivery: Delivery,
+) -> Result<Response, Answer> {
+    let Delivery { actor, caller, product, chosen } = delivery;
     let (headers, size) = (request.headers(), chosen.content.size());
     let etag = format!("\"{}\"", chosen.content.sha256());
-    let mut response = Response::new(Body::empty());
-    describe(response.headers_mut(), &chosen.name, &chosen.release, &etag);
+    set(response.headers_mut(), ETAG, &etag);
     if let Some(status) = condition(headers, &etag) {
         *response.status_mut() = status;
         return Ok(response);
@@ -70,7 +94,7 @@ async fn answer(depot: &Arc<Depot>, wanted: Option<Wanted>, request: Request) ->
     }
     let entry = Entry {
         at: depot.now(),
-        actor: customer,
+        actor,
         address: caller.address.to_string(),
         action: "download".to_owned(),
         product,
@@ -97,7 +121,7 @@ async fn answer(depot: &Arc<Depot>, wanted: Option<Wanted>, request: Request) ->
 }
 
 /// Says in the response which part of a file it is, and returns where that begins and how long it is.
-pub(crate) fn part_of(
+fn part_of(
     response: &mut Response,
     headers: &HeaderMap,
     etag: &str,
@@ -125,14 +149,13 @@ pub(crate) fn part_of(
     Ok((start, length))
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
 
-fn describe(headers: &mut HeaderMap, name: &str, release: &str, etag: &str) {
-    set(headers, ETAG, etag);
+fn describe(headers: &mut HeaderMap, name: &str, release: &str) {
     set(headers, ACCEPT_RANGES, "bytes");
     set(headers, CONTENT_TYPE, content_type(name));
     // The names are of characters that need no quoting.
@@ -154,7 +177,7 @@ fn content_type(name: &str) -> &'static str {
 }
 
 /// Says whether a condition of the request ends it: the client has the file, or wants another than this.
-fn condition(headers: &HeaderMap, etag: &str) -> Option<StatusCode> {
+pub(crate) fn condition(headers: &HeaderMap, etag: &str) -> Option<StatusCode> {
     let names = |name: &HeaderName| {
         let values: Vec<&str> =
             headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();

@@ -161,6 +161,7 @@ impl DepotError {
             ),
             Self::Missing { what: "product", .. } => Some("`casque-depot product list` shows them"),
             Self::Missing { what: "customer", .. } => Some("`casque-depot customer list` shows them"),
+            Self::Missing { what: "member of staff", .. } => Some("`casque-depot staff list` shows them"),
             Self::Damaged { .. } => Some("upload these files again, or bring them back from a backup"),
             _ => None,
         }

@@ -27,6 +27,6 @@ pub(crate) async fn metrics(State(depot): State<Arc<Depot>>, request: Request) -
         return Err(Answer::not_found());
     }
     let free = depot.blocking(|depot| Ok(depot.storage.free().unwrap_or(0))).await?;
-    let text = depot.metrics.text(free);
+    let text = depot.metrics.text(free, depot.passwords.judged());
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

@@ -1,7 +1,9 @@
 //! `install.sh` of a product: short enough that a security team reads it.
 
 use crate::app::Depot;
+use crate::choice::Asked;
 use crate::error::DepotError;
+use crate::records::Found;
 
 /// What stands in for what a depot knows.
 const SCRIPT: &str = r#"#!/usr/bin/env bash
@@ -42,25 +44,32 @@ docker load --input "$file"
 echo 'run it with: @RUN@'
 "#;
 
-/// Returns the script of a channel, for the address by which the client reached the depot.
+/// Returns the script of a channel whose newest image was found, for the address by which the client reached the depot.
 pub(crate) fn script(
     depot: &Depot,
-    product: &str,
+    found: &Found,
     channel: &str,
     latest: &str,
-    host: Option<&str>,
+    asked: &Asked,
 ) -> Result<String, DepotError> {
-    let run = depot.records.product(product)?.map(|product| product.run).unwrap_or_default();
+    let product = asked.wanted.product.as_str();
+    let run = depot.records.product(product)?.map(|product| run_line(&product.run, &found.release));
     let keys: Vec<String> =
         depot.records.keys(product)?.into_iter().map(|key| format!("'{}'", key.line)).collect();
-    let address = address(depot, host);
+    let address = address(depot, asked.host.as_deref());
     Ok(SCRIPT
         .replace("@PRODUCT@", product)
         .replace("@CHANNEL@", channel)
         .replace("@LATEST@", latest)
         .replace("@KEYS@", &keys.join(" "))
-        .replace("@RUN@", &run.replace('\'', r"'\''"))
+        .replace("@RUN@", &run.unwrap_or_default().replace('\'', r"'\''"))
         .replace("@URL@", &format!("{address}/{product}/{channel}")))
+}
+
+/// Returns the line that runs a release: `{tag}` stands for its version, and `{version}` for that without a tag's `v`.
+pub(crate) fn run_line(run: &str, release: &str) -> String {
+    let version = release.strip_prefix('v').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    run.replace("{tag}", release).replace("{version}", version.unwrap_or(release))
 }
 
 /// Returns where the depot is: as configured, or else by the name that the client used.

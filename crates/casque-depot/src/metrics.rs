@@ -36,8 +36,8 @@ impl Metrics {
         }
     }
 
-    /// Returns everything as text.
-    pub fn text(&self, free: u64) -> String {
+    /// Returns everything as text, with the room on the disk and the passwords that were judged.
+    pub fn text(&self, free: u64, judged: u64) -> String {
         let mut text = String::new();
         let mut family = |name: &str, kind: &str, help: &str, lines: &[(String, i128)]| {
             let _ = writeln!(text, "# HELP casque_depot_{name} {help}\n# TYPE casque_depot_{name} {kind}");
@@ -67,6 +67,7 @@ impl Metrics {
         family("taken_bytes_total", "counter", "Bytes of uploads taken.", &count(&self.bytes_taken));
         family("published_total", "counter", "Releases published.", &count(&self.published));
         family("wrong_credentials_total", "counter", "Wrong credentials.", &count(&self.wrong_credentials));
+        family("judged_passwords_total", "counter", "Passwords judged by a hash.", &one(judged.into()));
         family("limited_total", "counter", "Attempts refused for being too many.", &count(&self.limited));
         family("panics_total", "counter", "Panics while answering.", &count(&self.panics));
         family("free_bytes", "gauge", "Room on the disk.", &one(free.into()));

@@ -6,24 +6,30 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use casque_format::digest::Digest;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use crate::error::DepotError;
 
+mod accounts;
 pub(crate) mod audit;
 mod customers;
 mod downloads;
 mod products;
 mod releases;
+mod statistics;
 
+pub use accounts::{Accounts, Lock, StaffMember};
 pub use audit::{Entry, Query};
 pub use customers::{Customer, Grant, Token};
 pub use downloads::{Found, Shown};
 pub use products::{ProductRecord, TrustedKey};
-pub use releases::{Published, ReleaseRecord};
+pub use releases::{Published, ReleaseFile, ReleaseRecord};
+pub use statistics::{Day, Fetched, OfRelease, Stored};
 
 /// Version of the records.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The database's file in the data directory.
 const FILE: &str = "depot.db";
@@ -73,6 +79,11 @@ CREATE TABLE audit (
     complete INTEGER NOT NULL) STRICT;
 CREATE INDEX audit_by_time ON audit (at);
 CREATE INDEX audit_by_actor ON audit (actor, at);
+";
+/// What version 2 has more.
+const SECOND: &str = "
+CREATE TABLE staff (
+    name TEXT PRIMARY KEY, hash TEXT NOT NULL, created INTEGER NOT NULL, disabled INTEGER NOT NULL DEFAULT 0) STRICT;
 ";
 
 /// The records, open. Readers do not wait for writers.
@@ -176,6 +187,9 @@ fn prepare(connection: &mut Connection) -> Result<(), DepotError> {
     }
     if found == 0 {
         transaction.execute_batch(SCHEMA)?;
+    }
+    if found < 2 {
+        transaction.execute_batch(SECOND)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()?;
@@ -185,6 +199,13 @@ fn prepare(connection: &mut Connection) -> Result<(), DepotError> {
 /// Returns whether a table has such a row.
 fn has(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<bool, DepotError> {
     Ok(connection.query_row(sql, values, |_| Ok(())).optional()?.is_some())
+}
+
+/// Reads a digest.
+fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    row.get::<_, String>(column)?
+        .parse()
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
 /// Refuses a product that is not there.

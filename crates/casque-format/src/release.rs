@@ -75,6 +75,8 @@ pub enum Kind {
     Package,
     /// A bill of materials.
     Sbom,
+    /// The documentation, one HTML file that needs no other.
+    Docs,
     /// The signature of another file, minisign's.
     Signature,
     /// Anything else.

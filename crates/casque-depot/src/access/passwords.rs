@@ -1,7 +1,8 @@
 //! Passwords: made at random, kept as argon2id hashes, and remembered for a while once they fitted.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use argon2::Argon2;
@@ -52,6 +53,8 @@ pub struct Passwords {
     /// What fitted, and when: digests of key, hash and password. A changed hash makes them worthless.
     fitted: Mutex<HashMap<Digest, Instant>>,
     permits: Semaphore,
+    /// How many hashes were made to judge one.
+    judged: Arc<AtomicU64>,
     /// What the password of an account that is not there is compared with, so that it costs the same.
     nobody: String,
 }
@@ -61,7 +64,7 @@ impl Passwords {
     pub fn new() -> Result<Self, DepotError> {
         let nobody = hash(&generate()?)?;
         let permits = Semaphore::new(AT_ONCE);
-        Ok(Self { key: random()?, fitted: Mutex::default(), permits, nobody })
+        Ok(Self { key: random()?, fitted: Mutex::default(), permits, judged: Arc::default(), nobody })
     }
 
     fn entry(&self, hash: &str, password: &str) -> Digest {
@@ -71,6 +74,11 @@ impl Passwords {
         hasher.update(&[0]);
         hasher.update(password.as_bytes());
         hasher.finish()
+    }
+
+    /// Returns how many passwords were judged by a hash, which is what judging one costs.
+    pub fn judged(&self) -> u64 {
+        self.judged.load(Ordering::Relaxed)
     }
 
     /// Whether this password is known to fit.
@@ -85,7 +93,12 @@ impl Passwords {
         let Ok(_permit) = self.permits.acquire().await else { return false };
         let compared = hash.unwrap_or(&self.nobody).to_owned();
         let tried = password.to_owned();
-        let fits = tokio::task::spawn_blocking(move || fits(&compared, &tried)).await.unwrap_or(false);
+        let judged = Arc::clone(&self.judged);
+        let work = move || {
+            judged.fetch_add(1, Ordering::Relaxed);
+            fits(&compared, &tried)
+        };
+        let fits = tokio::task::spawn_blocking(work).await.unwrap_or(false);
         let Some(hash) = hash.filter(|_| fits) else { return false };
         let mut fitted = self.fitted.lock().unwrap_or_else(PoisonError::into_inner);
         if fitted.len() >= MOST {

@@ -13,7 +13,7 @@ use super::attempts::Who;
 use super::authorization::Credentials;
 use crate::answer::Answer;
 use crate::app::Depot;
-use crate::records::Entry;
+use crate::records::{Accounts, Entry, Lock};
 
 /// Longest name of an account that is worth a look.
 const LONGEST: usize = 64;
@@ -38,32 +38,46 @@ impl Caller {
     }
 }
 
-/// Returns the customer who asks.
-pub(crate) async fn customer(depot: &Arc<Depot>, caller: &Caller) -> Result<String, Answer> {
+/// Returns the name of the account that asks: of a customer, or of the vendor's staff.
+pub(crate) async fn account(
+    depot: &Arc<Depot>,
+    caller: &Caller,
+    accounts: Accounts,
+) -> Result<String, Answer> {
     let Some(Credentials::Basic { user, password }) = caller.shown.clone() else {
-        return Err(Answer::unauthorized());
+        return Err(Answer::unauthorized(accounts));
     };
     let (now, name) = (Instant::now(), user.clone());
-    let account = depot
+    let lock = depot
         .blocking(move |depot| {
-            depot.records.hash_of(&name).map_err(|error| Answer::broken("cannot look for a customer", &error))
+            let lock = depot.records.lock(accounts, &name);
+            lock.map_err(|error| Answer::broken("cannot look for an account", &error))
         })
         .await?;
-    let hash = account.as_ref().map(|(hash, _)| hash.as_str());
+    let hash = lock.as_ref().map(|lock| lock.hash.as_str());
     if !depot.passwords.is_remembered(hash, &password, now) {
         // What is shown to an operator later holds nothing that a terminal obeys.
         let user: String = user.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
-        let who = [Who::at(caller.address), Who::Account(user.clone())];
+        let actor = actor(accounts, &user);
+        let who = [Who::at(caller.address), Who::Account(actor.clone())];
         limit(depot, &who, now)?;
         if !depot.passwords.fits(hash, &password, now).await {
-            refused(depot, caller, &user);
-            return Err(Answer::unauthorized());
+            refused(depot, caller, &actor);
+            return Err(Answer::unauthorized(accounts));
         }
         depot.attempts.succeeded(&who);
     }
-    match account {
-        Some((_, false)) => Ok(user),
+    match lock {
+        Some(Lock { disabled: false, .. }) => Ok(user),
         _ => Err(Answer::new(StatusCode::FORBIDDEN, "this account is disabled; ask the vendor")),
+    }
+}
+
+/// Returns what an account is called where both kinds are; no user of theirs has a colon.
+fn actor(accounts: Accounts, user: &str) -> String {
+    match accounts {
+        Accounts::Customers => user.to_owned(),
+        Accounts::Staff => format!("staff:{user}"),
     }
 }
 

@@ -2,17 +2,23 @@
 
 use casque_depot::access::passwords;
 use casque_depot::error::DepotError;
-use casque_depot::records::{Entry, Grant, ProductRecord};
+use casque_depot::records::{Accounts, Entry, Grant, ProductRecord};
 use casque_sign::PublicKey;
 
 use super::audit::end;
-use super::{Desk, Failed, print};
+use super::{Desk, Failed, accounts, print};
 use crate::cli::{CustomerCommand, GrantArguments, KeyCommand, ProductCommand, ReleaseCommand, TokenCommand};
 use crate::ui;
 
 impl Desk {
     /// Writes down what the operator did.
-    fn note(&self, action: &str, product: &str, release: &str, what: &str) -> Result<(), DepotError> {
+    pub(super) fn note(
+        &self,
+        action: &str,
+        product: &str,
+        release: &str,
+        what: &str,
+    ) -> Result<(), DepotError> {
         self.records.note(Entry {
             at: self.now,
             actor: "operator".to_owned(),
@@ -101,38 +107,10 @@ pub(crate) fn key(desk: &Desk, command: KeyCommand) -> Result<(), Failed> {
 pub(crate) fn customer(desk: &Desk, command: CustomerCommand) -> Result<(), Failed> {
     let records = &desk.records;
     match command {
-        CustomerCommand::Add { name } => {
-            let add = || {
-                let password = passwords::generate()?;
-                records.add_customer(&name, &passwords::hash(&password)?, desk.now)?;
-                desk.note("customer add", "", "", &name)?;
-                show(&name, &password);
-                Ok(())
-            };
-            add().map_err(|error| (format!("cannot add customer `{name}`"), error))
-        }
-        CustomerCommand::Rotate { name } => {
-            let rotate = || {
-                let password = passwords::generate()?;
-                records.set_hash(&name, &passwords::hash(&password)?)?;
-                desk.note("customer rotate", "", "", &name)?;
-                show(&name, &password);
-                Ok(())
-            };
-            rotate().map_err(|error| (format!("cannot give customer `{name}` another password"), error))
-        }
-        CustomerCommand::Disable { name } => {
-            let disable = || {
-                records.set_disabled(&name, true).and_then(|()| desk.note("customer disable", "", "", &name))
-            };
-            disable().map_err(|error| (format!("cannot disable customer `{name}`"), error))
-        }
-        CustomerCommand::Enable { name } => {
-            let enable = || {
-                records.set_disabled(&name, false).and_then(|()| desk.note("customer enable", "", "", &name))
-            };
-            enable().map_err(|error| (format!("cannot enable customer `{name}`"), error))
-        }
+        CustomerCommand::Add { name } => accounts::add(desk, Accounts::Customers, &name),
+        CustomerCommand::Rotate { name } => accounts::rotate(desk, Accounts::Customers, &name),
+        CustomerCommand::Disable { name } => accounts::disable(desk, Accounts::Customers, &name),
+        CustomerCommand::Enable { name } => accounts::enable(desk, Accounts::Customers, &name),
         CustomerCommand::Grant(arguments) => grant(desk, &arguments),
         CustomerCommand::Revoke { id } => {
             let revoke = || {
@@ -188,12 +166,6 @@ fn grant(desk: &Desk, arguments: &GrantArguments) -> Result<(), Failed> {
         Ok(())
     };
     add().map_err(|error| (format!("cannot let customer `{name}` have `{product}`"), error))
-}
-
-/// Shows a password. It is kept nowhere, so this is the only time.
-fn show(name: &str, password: &str) {
-    ui::line(&format!("{name}:{password}"));
-    ui::note("this is shown once: only a hash of the password is kept");
 }
 
 pub(crate) fn token(desk: &Desk, command: TokenCommand) -> Result<(), Failed> {

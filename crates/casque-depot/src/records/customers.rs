@@ -4,7 +4,7 @@ use casque_format::digest::Digest;
 use rusqlite::{OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::{Records, has, product_exists};
+use super::{Accounts, Records, has, product_exists};
 use crate::access::entitlement::Entitlement;
 use crate::error::DepotError;
 
@@ -47,47 +47,7 @@ pub struct Token {
     pub revoked: bool,
 }
 
-fn no_customer(name: &str) -> DepotError {
-    DepotError::Missing { what: "customer", name: name.to_owned() }
-}
-
 impl Records {
-    /// Adds a customer with the hash of a password.
-    pub fn add_customer(&self, name: &str, hash: &str, now: i64) -> Result<(), DepotError> {
-        self.change(|connection| {
-            if has(connection, "SELECT 1 FROM customers WHERE name = ?1", [name])? {
-                return Err(DepotError::Exists { what: "customer", name: name.to_owned() });
-            }
-            let sql = "INSERT INTO customers (name, hash, created) VALUES (?1, ?2, ?3)";
-            connection.execute(sql, params![name, hash, now])?;
-            Ok(())
-        })
-    }
-
-    /// Gives a customer another password.
-    pub fn set_hash(&self, name: &str, hash: &str) -> Result<(), DepotError> {
-        let sql = "UPDATE customers SET hash = ?2 WHERE name = ?1";
-        match self.writing().execute(sql, params![name, hash])? {
-            0 => Err(no_customer(name)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Gives a customer nothing any more, or everything again.
-    pub fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), DepotError> {
-        let sql = "UPDATE customers SET disabled = ?2 WHERE name = ?1";
-        match self.writing().execute(sql, params![name, disabled])? {
-            0 => Err(no_customer(name)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns the hash of a customer's password, and whether the customer is disabled.
-    pub fn hash_of(&self, name: &str) -> Result<Option<(String, bool)>, DepotError> {
-        let sql = "SELECT hash, disabled FROM customers WHERE name = ?1";
-        Ok(self.reading().query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
-    }
-
     /// Returns all customers by name.
     pub fn customers(&self) -> Result<Vec<Customer>, DepotError> {
         let mut customers: Vec<Customer> = {
@@ -111,7 +71,7 @@ impl Records {
         self.change(|connection| {
             product_exists(connection, product)?;
             if !has(connection, "SELECT 1 FROM customers WHERE name = ?1", [customer])? {
-                return Err(no_customer(customer));
+                return Err(Accounts::Customers.missing(customer));
             }
             connection.execute(
                 "INSERT INTO entitlements (customer, product, channel, from_version, below_version, until)

@@ -3,7 +3,7 @@
 use casque_format::digest::Digest;
 use rusqlite::{Row, params};
 
-use super::Records;
+use super::{Records, digest};
 use crate::error::DepotError;
 
 /// A file of a release in a channel. One file may be found in several channels.
@@ -114,16 +114,13 @@ impl Records {
 }
 
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    let (size, sha256): (i64, String) = (row.get(3)?, row.get(4)?);
-    let sha256 = sha256.parse().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(error))
-    })?;
+    let size: i64 = row.get(3)?;
     Ok(Found {
         release: row.get(0)?,
         channel: row.get(1)?,
         name: row.get(2)?,
         size: u64::try_from(size).unwrap_or(0),
-        sha256,
+        sha256: digest(row, 4)?,
         withdrawn: row.get(5)?,
     })
 }

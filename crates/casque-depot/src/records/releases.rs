@@ -5,7 +5,7 @@ use casque_format::release::{Artefact, Kind, Release, Signed, file_of_latest};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::{Records, has, product_exists};
+use super::{Records, digest, has, product_exists};
 use crate::error::DepotError;
 
 /// A release, as an operator sees it.
@@ -25,6 +25,21 @@ pub struct ReleaseRecord {
     pub withdrawn: Option<String>,
     /// Bytes of all of its files.
     pub bytes: i64,
+}
+
+/// A file of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseFile {
+    /// Its name.
+    pub name: String,
+    /// Its name with `latest` in the version's place, where there is one.
+    pub latest: Option<String>,
+    /// What it is for, as the record says it.
+    pub kind: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: Digest,
 }
 
 /// What became of a record that was to be published.
@@ -200,6 +215,24 @@ impl Records {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Returns the files of a release by name.
+    pub fn files(&self, product: &str, release: &str) -> Result<Vec<ReleaseFile>, DepotError> {
+        let connection = self.reading();
+        let mut statement = connection.prepare(
+            "SELECT name, latest, kind, size, sha256 FROM artefacts WHERE product = ?1 AND release = ?2 ORDER BY name",
+        )?;
+        let rows = statement.query_map([product, release], |row| {
+            Ok(ReleaseFile {
+                name: row.get(0)?,
+                latest: row.get(1)?,
+                kind: row.get(2)?,
+                size: u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
+                sha256: digest(row, 4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Returns the record of a release as it was signed, if there is this release.
     pub fn signed(&self, product: &str, release: &str) -> Result<Option<Signed>, DepotError> {
         let sql = "SELECT record, signature FROM releases WHERE product = ?1 AND release = ?2";
@@ -315,6 +348,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Image => "image",
         Kind::Package => "package",
         Kind::Sbom => "sbom",
+        Kind::Docs => "docs",
         Kind::Signature => "signature",
         Kind::Other => "other",
     }

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use casque_depot::access::passwords;
-use casque_depot::records::{Query, Records};
+use casque_depot::records::{Accounts, Query, Records};
 
 use crate::house::{House, basic};
 
@@ -27,11 +27,11 @@ async fn only_the_right_password_of_an_enabled_customer_gets_in() {
     }
     // What was changed holds at once, whatever was remembered.
     let records = house.depot.records();
-    records.set_disabled("acme", true).unwrap();
+    records.set_disabled(Accounts::Customers, "acme", true).unwrap();
     assert_eq!(status(&house, &house.acme).await, 403);
-    records.set_disabled("acme", false).unwrap();
+    records.set_disabled(Accounts::Customers, "acme", false).unwrap();
     assert_eq!(status(&house, &house.acme).await, 200);
-    records.set_hash("acme", &passwords::hash("another").unwrap()).unwrap();
+    records.set_hash(Accounts::Customers, "acme", &passwords::hash("another").unwrap()).unwrap();
     assert_eq!(status(&house, &house.acme).await, 401);
     assert_eq!(status(&house, &basic("acme", "another")).await, 200);
 }

@@ -130,15 +130,3 @@ async fn the_script_that_installs_is_short_and_names_what_there_is() {
         "nothing is stable yet"
     );
 }
-
-#[tokio::test]
-async fn the_page_shows_what_the_customer_may_have_and_nothing_as_markup() {
-    let house = House::default();
-    house.release("v1.0", 1, "stable", "one").await;
-    let page = house.get("/", &[("host", "get.example:8443")]).await.text();
-    assert!(page.contains("curl -u acme http://get.example:8443/backend/docker_backend-v1.0.tar"), "{page}");
-    assert!(page.contains("faster &amp; &lt;better&gt;") && !page.contains("<better>"), "{page}");
-    let nothing = house.customer("nothing", None);
-    let page = house.ask("GET", "/", &[("authorization", nothing.as_str())], "").await.text();
-    assert!(page.contains("There is nothing here for you yet.") && !page.contains("Backend"), "{page}");
-}

@@ -12,7 +12,7 @@ use casque_depot::access::passwords;
 use casque_depot::app::Writer;
 use casque_depot::app::{Depot, router};
 use casque_depot::config::Config;
-use casque_depot::records::{Grant, ProductRecord};
+use casque_depot::records::{Accounts, Grant, ProductRecord};
 use casque_format::digest::Digest;
 use casque_format::release::{Artefact, Kind, Release, VERSION};
 use casque_sign::{Passphrase, SecretKey};
@@ -97,7 +97,7 @@ impl House {
     /// Adds a customer and returns their header.
     pub fn customer(&self, name: &str, grant: Option<Grant>) -> String {
         let records = self.depot.records();
-        records.add_customer(name, &passwords::hash("secret").unwrap(), 0).unwrap();
+        records.add_account(Accounts::Customers, name, &passwords::hash("secret").unwrap(), 0).unwrap();
         if let Some(grant) = grant {
             records.grant(name, "backend", &grant).unwrap();
         }

@@ -7,6 +7,7 @@ mod connections;
 mod downloads;
 mod house;
 mod latest;
+mod pages;
 mod parsers;
 mod releases;
 mod upkeep;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use casque_depot::records::Records;
+use casque_depot::records::{Accounts, Records};
 use casque_depot::upkeep::{Swept, sweep, verify};
 use casque_format::digest::Digest;
 use http_body::Body as _;
@@ -124,4 +124,19 @@ async fn the_copy_of_the_records_is_whole_while_they_are_in_use() {
     assert!(records.is_whole().unwrap());
     assert_eq!(records.releases("backend").unwrap().len(), 1);
     assert_eq!(records.customers().unwrap()[0].name, "acme");
+}
+
+#[tokio::test]
+async fn records_of_the_first_version_get_what_the_second_has_more() {
+    let house = House::default();
+    house.release("v1", 1, "stable", "one").await;
+    let old = house.depot.records().again().unwrap();
+    old.execute_batch("DROP TABLE staff; PRAGMA user_version = 1").unwrap();
+    let records = Records::open(&house.directory.path().join("data")).unwrap();
+    records.add_account(Accounts::Staff, "anna", "hash", 0).unwrap();
+    assert_eq!(records.staff().unwrap()[0].name, "anna");
+    assert_eq!(records.releases("backend").unwrap().len(), 1, "and what was there is there");
+    old.execute_batch("PRAGMA user_version = 3").unwrap();
+    let error = Records::open(&house.directory.path().join("data")).err().unwrap();
+    assert_eq!(error.to_string(), "the records are of version 3, and this program knows version 2");
 }
