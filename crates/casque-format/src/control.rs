@@ -48,6 +48,9 @@ pub enum Request {
         /// How many lines at most at the beginning.
         lines: u32,
     },
+    /// Stops every service but the agent, in order, and answers with [`Reply::Done`] when all are gone. They start again when
+    /// the peer hangs up, for whatever reason it does; until then, nothing else is started, stopped or changed.
+    Maintain,
     /// Answered with a [`Reply::Event`] about the container now, and then with one for each change, until the peer hangs up.
     Events,
 }
@@ -144,6 +147,8 @@ pub enum Overall {
     Ready,
     /// Everything was ready once, and something is not now.
     Degraded,
+    /// Every service but the agent is stopped on purpose, as for a backup, and starts again afterwards.
+    Maintenance,
     /// The ordered stop is under way.
     Stopping,
 }

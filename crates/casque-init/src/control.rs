@@ -70,6 +70,8 @@ enum Wants {
     Lines(Option<String>),
     /// Changes of state.
     Events,
+    /// That everything stays stopped until it hangs up.
+    Maintenance,
 }
 
 /// Who may ask.
@@ -244,7 +246,10 @@ impl Control {
     /// Answers a client's request. Who has hung up misses it.
     pub(crate) fn answer(&mut self, id: u64, reply: &Reply, now: Duration) {
         if let Some(client) = self.clients.get_mut(&id) {
-            client.busy = false;
+            if matches!(reply, Reply::Error { .. }) {
+                client.wants = Wants::Nothing;
+            }
+            client.busy = client.wants == Wants::Maintenance;
             client.queue(reply, now);
             self.write(id, now);
         }
@@ -263,6 +268,16 @@ impl Control {
     /// Makes a client one that gets changes of state.
     pub(crate) fn tell_events(&mut self, id: u64) {
         self.subscribe(id, Wants::Events);
+    }
+
+    /// Makes a client one that holds the line, for as long as it likes and without another word.
+    pub(crate) fn hold(&mut self, id: u64) {
+        self.subscribe(id, Wants::Maintenance);
+    }
+
+    /// Says whether a client has not hung up.
+    pub(crate) fn knows(&self, id: u64) -> bool {
+        self.clients.contains_key(&id)
     }
 
     fn subscribe(&mut self, id: u64, wants: Wants) {

@@ -16,6 +16,7 @@ use crate::supervisor::Action;
 
 mod change;
 mod health;
+mod hold;
 mod timer;
 
 /// The wait after the first probe that says no; it grows by half each time, up to the longest.
@@ -47,6 +48,8 @@ pub(crate) struct Service {
     spawned: bool,
     /// The container is stopping: whatever happens, do not start again.
     ending: bool,
+    /// The container is in maintenance: do not start before that has ended.
+    held: bool,
     restarts: u32,
     last_exit: Option<String>,
     message: Option<String>,
@@ -68,6 +71,8 @@ pub(crate) enum State {
     Scheduled,
     /// Starts again at this time.
     Backoff { until: Duration },
+    /// Was stopped, or not started, for maintenance, and waits for its end.
+    Held,
     /// Has had its signal; KILL follows.
     Stopping { kill_at: Duration, killed: bool, then: Then },
     /// Was stopped on request, or ended as its policy allows.
@@ -118,6 +123,7 @@ impl Service {
             since: Duration::ZERO,
             spawned: false,
             ending: false,
+            held: false,
             restarts: 0,
             last_exit: None,
             message: None,
@@ -188,7 +194,7 @@ impl Service {
             State::Ready | State::Done | State::Scheduled => ServiceState::Ready,
             State::Backoff { .. } => ServiceState::Backoff,
             State::Stopping { .. } => ServiceState::Stopping,
-            State::Stopped => ServiceState::Stopped,
+            State::Stopped | State::Held => ServiceState::Stopped,
             State::Failed(_) => ServiceState::Failed,
         }
     }
@@ -347,6 +353,7 @@ impl Service {
             _ if self.ending => self.enter(now, State::Stopped),
             _ if self.retired => self.enter(now, State::Stopped),
             Some(Then::Stay) => self.enter(now, State::Stopped),
+            _ if self.held => self.enter_hold(now),
             Some(Then::Restart) => self.start(now, actions),
             Some(Then::Wait) => self.enter(now, State::Waiting),
             Some(Then::Fail(cause, ready_for)) => self.fail(now, cause, ready_for, actions),
@@ -417,7 +424,7 @@ impl Service {
     pub(crate) fn end(&mut self, now: Duration) {
         self.ending = true;
         match &mut self.state {
-            State::Waiting | State::Backoff { .. } | State::Done | State::Scheduled => {
+            State::Waiting | State::Backoff { .. } | State::Done | State::Scheduled | State::Held => {
                 self.enter(now, State::Stopped);
             }
             State::Stopping { then, .. } => *then = Then::Stay,
@@ -440,7 +447,7 @@ impl Service {
             State::Stopped | State::Failed(_) | State::Backoff { .. } => {
                 self.enter(now, State::Waiting);
             }
-            State::Waiting | State::Starting { .. } | State::Ready | State::Done => {}
+            State::Waiting | State::Starting { .. } | State::Ready | State::Done | State::Held => {}
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use casque_format::run::Sockets;
 
+use self::maintenance::Maintenance;
 use crate::chance::Chance;
 use crate::exit::{Exit, INTERNAL, Span};
 use crate::notify::Notification;
@@ -14,8 +15,11 @@ use crate::wall::Wall;
 
 mod change;
 mod edges;
+mod maintenance;
 mod requests;
 mod snapshot;
+
+pub(crate) use self::maintenance::UNDER_WAY;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,10 @@ pub(crate) enum Event {
     Terminate(String),
     /// PID 1 itself has a problem and stops everything.
     Broken(String),
+    /// Somebody asks that every service but the agent be stopped until it hangs up.
+    Maintain(u64),
+    /// Whoever asked for that has hung up.
+    HungUp(u64),
     /// Somebody asks for something.
     Asked {
         /// Whom to answer.
@@ -115,6 +123,7 @@ pub(crate) struct Supervisor {
     phase: Phase,
     was_ready: bool,
     waiters: Vec<Waiter>,
+    maintenance: Option<Maintenance>,
     phases: u64,
 }
 
@@ -166,6 +175,7 @@ impl Supervisor {
             phase: Phase::Running,
             was_ready: false,
             waiters: Vec::new(),
+            maintenance: None,
             phases: 0,
         }
     }
@@ -203,6 +213,8 @@ impl Supervisor {
             }
             Event::StraysGone => self.strays_gone(&mut actions),
             Event::Terminate(who) => self.terminate(now, &who, &mut actions),
+            Event::Maintain(client) => self.maintain(now, client, &mut actions),
+            Event::HungUp(client) => self.hung_up(now, client, &mut actions),
             Event::Broken(what) => self.begin_stop(now, INTERNAL, Some(what), &mut actions),
             Event::Asked { client, request, service } => {
                 self.ask(now, client, request, &service, &mut actions);
@@ -264,13 +276,16 @@ impl Supervisor {
             self.stop_if_critical_failed(now, actions);
         }
         if matches!(self.phase, Phase::Running) {
-            self.follow_losses(now, actions);
+            match self.maintenance {
+                None => self.follow_losses(now, actions),
+                Some(_) => self.hold_next(now, actions),
+            }
             self.follow_failures(now, actions);
             self.start_waiting(now, actions);
             for service in &mut self.services {
                 service.keep_schedule(now, self.wall, actions);
             }
-            if !self.was_ready && self.all_ready() {
+            if !self.was_ready && self.maintenance.is_none() && self.all_ready() {
                 self.was_ready = true;
                 self.phases += 1;
             }
@@ -342,6 +357,7 @@ impl Supervisor {
         if let Some(why) = &why {
             actions.push(Action::Log(format!("{why}; stopping everything")));
         }
+        self.break_off_maintenance(actions);
         for service in &mut self.services {
             service.end(now);
         }

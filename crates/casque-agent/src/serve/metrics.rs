@@ -3,10 +3,11 @@
 use casque_format::control::{Overall, ServiceState, ServiceStatus};
 use casque_format::status::{Details, Syslog, Volume};
 
-const OVERALL: [(Overall, &str); 4] = [
+const OVERALL: [(Overall, &str); 5] = [
     (Overall::Starting, "starting"),
     (Overall::Ready, "ready"),
     (Overall::Degraded, "degraded"),
+    (Overall::Maintenance, "maintenance"),
     (Overall::Stopping, "stopping"),
 ];
 const STATES: [(ServiceState, &str); 7] = [
@@ -197,6 +198,6 @@ mod tests {
             assert!(samples.contains(&expected), "{expected}\n{page}");
         }
         let families = page.lines().filter(|line| line.starts_with("# TYPE ")).count();
-        assert_eq!((families, samples.len()), (17, 1 + 1 + 4 + 1 + 7 + 1 + 4 + 2 + 2 + 3));
+        assert_eq!((families, samples.len()), (17, 1 + 1 + 5 + 1 + 7 + 1 + 4 + 2 + 2 + 3));
     }
 }

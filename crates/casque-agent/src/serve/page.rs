@@ -11,6 +11,9 @@ pub fn page(product: &Product, state: Overall, refresh: &str) -> String {
         Overall::Degraded => {
             ("is not available", "A part of it is being restarted. This page reloads until it is ready.")
         }
+        Overall::Maintenance => {
+            ("is being maintained", "Its data are being copied. This page reloads until it is ready.")
+        }
         Overall::Stopping => ("is stopping", "It answers again after its next start."),
     };
     format!(
@@ -59,5 +62,6 @@ mod tests {
             assert!(!text.contains(absent), "{absent}");
         }
         assert!(page(&product, Overall::Starting, "5").contains("is starting"));
+        assert!(page(&product, Overall::Maintenance, "5").contains("is being maintained"));
     }
 }

@@ -105,6 +105,7 @@ pub fn overall(state: Overall) -> &'static str {
         Overall::Starting => "starting",
         Overall::Ready => "ready",
         Overall::Degraded => "degraded",
+        Overall::Maintenance => "maintenance",
         Overall::Stopping => "stopping",
     }
 }

@@ -385,7 +385,7 @@ impl Engine {
         // Before anybody begins to follow, who would get them twice.
         self.feed_followers(self.now());
         self.take_requests();
-        while let Some(event) = self.events.pop_front() {
+        while let Some(event) = self.events.pop_front().or_else(|| self.hang_up()) {
             let now = self.now();
             self.supervisor.look_at_clock(sys::wall());
             for action in self.supervisor.step(now, event) {
@@ -403,6 +403,13 @@ impl Engine {
             });
         }
         self.code.map_or(Ok(()), Err)
+    }
+
+    /// Returns that whoever asked for maintenance is gone, when that is so.
+    fn hang_up(&self) -> Option<Event> {
+        let client = self.supervisor.maintainer()?;
+        let is_there = self.control.as_ref().is_some_and(|control| control.knows(client));
+        (!is_there).then_some(Event::HungUp(client))
     }
 
     /// Sends new lines to whoever follows them.
@@ -555,6 +562,16 @@ impl Engine {
                     }
                     Asked::Reload => {
                         reloads.push(client);
+                        break;
+                    }
+                    Asked::Maintain if self.reloading.is_some() => {
+                        let message = "settings are being taken over; ask again when that is done".to_owned();
+                        control.answer(client, &Reply::Error { message }, now);
+                        continue;
+                    }
+                    Asked::Maintain => {
+                        control.hold(client);
+                        asked.push(Event::Maintain(client));
                         break;
                     }
                     Asked::Restart { service } => (Request::Restart, service),

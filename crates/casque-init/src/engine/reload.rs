@@ -11,7 +11,7 @@ use crate::exit::{Exit, Span};
 use crate::log::Mask;
 use crate::plan::{Place, Plan, PlanError, Planned, Tell};
 use crate::spawn::{Child, Command};
-use crate::supervisor::Event;
+use crate::supervisor::{Event, UNDER_WAY};
 use crate::sys;
 
 /// Stands for the process that prepares the plan, in the place of a service.
@@ -50,6 +50,7 @@ impl Engine {
     pub(super) fn begin_reload(&mut self, client: u64, now: Duration) {
         let refusal = match &self.reloading {
             Some(_) => Some("another reload is under way".to_owned()),
+            None if self.supervisor.maintainer().is_some() => Some(UNDER_WAY.to_owned()),
             None => self.prepare(now).err(),
         };
         if let Some(message) = refusal {

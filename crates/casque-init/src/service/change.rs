@@ -60,6 +60,11 @@ impl Service {
                 self.take_next_plan();
                 None
             }
+            State::Held => {
+                self.next_plan = Some(plan);
+                self.take_next_plan();
+                Some(Touched::Started)
+            }
             State::Waiting | State::Backoff { .. } | State::Done | State::Scheduled | State::Failed(_) => {
                 self.next_plan = Some(plan);
                 self.take_next_plan();

@@ -31,6 +31,11 @@ impl Timer {
         self.next.map(|(at, _)| at)
     }
 
+    /// Says whether the run that was due has begun.
+    pub(super) fn has_run(&self) -> bool {
+        self.next.is_some_and(|(_, due)| self.last == Some(due))
+    }
+
     /// A run has ended.
     pub(super) fn ended(&mut self, outcome: Result<(), Cause>) {
         self.next = None;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, Phase, Request, Supervisor, Waiter};
+use super::{Action, Phase, Request, Supervisor, UNDER_WAY, Waiter};
 use crate::service::{Service, State};
 
 impl Supervisor {
@@ -17,6 +17,10 @@ impl Supervisor {
         let refuse = |message: String| Action::Answer { client, result: Err(message) };
         if !matches!(self.phase, Phase::Running) {
             actions.push(refuse("the container is stopping".to_owned()));
+            return;
+        }
+        if self.maintainer().is_some() {
+            actions.push(refuse(UNDER_WAY.to_owned()));
             return;
         }
         let Some(id) = self.place_of(name) else {

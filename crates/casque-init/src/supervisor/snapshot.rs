@@ -28,6 +28,7 @@ impl Supervisor {
 
     fn overall(&self) -> Overall {
         match self.phase {
+            Phase::Running if self.maintainer().is_some() => Overall::Maintenance,
             Phase::Running if !self.was_ready => Overall::Starting,
             Phase::Running if self.all_ready() => Overall::Ready,
             Phase::Running => Overall::Degraded,

@@ -8,6 +8,7 @@ use super::*;
 use crate::exit::StartError;
 use crate::plan::Place;
 
+mod maintenance;
 mod properties;
 mod units;
 

@@ -8,6 +8,7 @@ mod control;
 mod crash;
 mod failures;
 mod log;
+mod maintenance;
 mod migrations;
 mod old_host;
 mod prepare;

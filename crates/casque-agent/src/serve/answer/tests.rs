@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const STATES: [Overall; 4] = [Overall::Starting, Overall::Ready, Overall::Degraded, Overall::Stopping];
+const STATES: [Overall; 5] =
+    [Overall::Starting, Overall::Ready, Overall::Degraded, Overall::Maintenance, Overall::Stopping];
 
 fn config() -> AgentConfig {
     AgentConfig {

@@ -81,6 +81,8 @@ enum Visit {
     Sleep(u16),
     /// A service says something whenever it likes.
     Say(usize, bool),
+    /// Somebody wants everything stopped for so many milliseconds.
+    Maintain(u16),
 }
 
 fn visits() -> impl Strategy<Value = Vec<(u16, Visit)>> {
@@ -91,6 +93,7 @@ fn visits() -> impl Strategy<Value = Vec<(u16, Visit)>> {
         2 => any::<i16>().prop_map(Visit::SetClock),
         2 => any::<u16>().prop_map(Visit::Sleep),
         2 => (0..5_usize, any::<bool>()).prop_map(|(id, stopping)| Visit::Say(id, stopping)),
+        2 => (0..20_000_u16).prop_map(Visit::Maintain),
     ];
     prop::collection::vec((0..65_000_u16, visit), 0..12)
 }
@@ -117,6 +120,11 @@ struct World {
     spawns: Vec<Vec<Duration>>,
     doubts: Vec<u8>,
     asked: Vec<bool>,
+    /// Somebody was told that everything is stopped.
+    maintained: Option<u64>,
+    was_maintained: bool,
+    /// The next start of each is one after maintenance.
+    anew: Vec<bool>,
     ready: Vec<bool>,
     agenda: BTreeMap<(Duration, u64), Planned>,
     entries: u64,
@@ -178,6 +186,9 @@ impl World {
             examining: vec![false; count],
             passed: vec![0; count],
             asked: vec![false; count],
+            maintained: None,
+            was_maintained: false,
+            anew: vec![false; count],
             ready: vec![false; count],
             spawns: vec![Vec::new(); count],
             behaviours,
@@ -191,13 +202,18 @@ impl World {
             jumps: Vec::new(),
         };
         world.plan(at(0), None, Event::Due);
-        for (when, visit) in visits {
+        for (client, (when, visit)) in (100..).zip(visits) {
             let event = match visit {
                 Visit::Ask(request, id) => {
                     Event::Asked { client: 1, request: *request, service: format!("s{id}") }
                 }
                 Visit::Terminate => Event::Terminate("SIGTERM".to_owned()),
                 Visit::SetClock(_) => Event::ClockSet,
+                Visit::Maintain(span) => {
+                    let end = at(u64::from(*when) + u64::from(*span));
+                    world.plan(end, None, Event::HungUp(client));
+                    Event::Maintain(client)
+                }
                 Visit::Sleep(millis) => Event::Slept(at(u64::from(*millis))),
                 Visit::Say(id, _) if *id >= count => continue,
                 Visit::Say(id, stopping) => {
@@ -266,6 +282,10 @@ impl World {
             Event::Probed(id, Ok(())) if !self.examining[*id] => self.ready[*id] = true,
             Event::Probed(id, _) => self.examining[*id] = false,
             Event::Notified(id, said) if said.ready => self.ready[*id] = true,
+            Event::HungUp(client) if self.maintained == Some(*client) => {
+                self.maintained = None;
+                self.anew.fill(true);
+            }
             Event::Asked { service, .. } => {
                 if let Some(id) = service[1..].parse::<usize>().ok().filter(|&id| id < self.asked.len()) {
                     self.asked[id] = true;
@@ -306,6 +326,13 @@ impl World {
                     .retain(|_, (_, event)| !matches!(event, Event::Probed(probed, _) if *probed == id));
             }
             Action::Tell(_) => return Err("nobody changed a file".to_owned()),
+            Action::Answer { client, result: Ok(()) } if client >= 100 => {
+                if let Some(id) = self.runs.keys().next() {
+                    return Err(format!("s{id} runs in maintenance"));
+                }
+                self.maintained = Some(client);
+                self.was_maintained = true;
+            }
             Action::Log(_) | Action::Quote(_) | Action::KillStrays | Action::Answer { .. } => {}
         }
         Ok(())
@@ -318,7 +345,11 @@ impl World {
         if self.stopping_since.is_some() {
             return Err(format!("s{id} starts during the stop"));
         }
-        let first = self.spawns[id].is_empty() && self.behaviours[id].kind != Kind::Timer;
+        if self.maintained.is_some() {
+            return Err(format!("s{id} starts in maintenance"));
+        }
+        let anew = std::mem::take(&mut self.anew[id]) && !self.asked.contains(&true);
+        let first = (anew || self.spawns[id].is_empty()) && self.behaviours[id].kind != Kind::Timer;
         let late = self.after[id].iter().find(|&&needed| {
             let failed = matches!(self.supervisor.services()[needed].state(), State::Failed(_));
             let order_alone = self.behaviours[id].needs[needed].is_some_and(|(need, _)| need == Need::After);
@@ -334,7 +365,7 @@ impl World {
         });
         // Who follows others starts as often as they do.
         let follows = follows.count();
-        if recent.count() > 4 * (1 + follows) && !self.asked.contains(&true) {
+        if recent.count() > 4 * (1 + follows) && !self.asked.contains(&true) && !self.was_maintained {
             return Err(format!("s{id} starts too often"));
         }
         self.next_run += 1;
