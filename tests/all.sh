@@ -90,6 +90,7 @@ running() {
     step tests/mail.sh --engine docker
     step tests/update.sh
     step tests/verify.sh
+    step tests/backup.sh
     step tests/demo.sh --engine docker
     step tests/demo.sh --engine none
     step tests/demo-release.sh

@@ -30,6 +30,7 @@ demo git git
 demo jq jq
 demo openssl openssl
 demo ss iproute2
+test age age
 test chromium chromium
 test chromedriver chromium-driver
 test dockerd docker.io

@@ -91,6 +91,14 @@ pub enum Word {
         #[arg(long)]
         json: bool,
     },
+    /// Write all data to stdout, the services being stopped meanwhile
+    ///
+    /// As in `docker exec CONTAINER COMMAND backup > FILE`, without `-t`. The services start again when it ends, however it ends.
+    Backup(Backup),
+    /// Read a backup from stdin into an empty volume
+    ///
+    /// As in `docker run --rm -i -v NAME:/data IMAGE restore < FILE`, without `-t`.
+    Restore(Restore),
     /// Print the full line that starts this image in production
     RunLine,
     /// Resolve the settings and write the plan for PID 1
@@ -115,6 +123,46 @@ pub enum Word {
     /// A program of the image
     #[command(external_subcommand)]
     Program(Vec<OsString>),
+}
+
+/// How to back up.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Encrypt it for this recipient of age, `age1...`; may be given several times
+    #[arg(long, value_name = "RECIPIENT")]
+    pub recipient: Vec<String>,
+    /// Encrypt it with the passphrase in this file of the container; CASQUE_BACKUP_PASSPHRASE is another way
+    #[arg(long, value_name = "FILE", conflicts_with = "recipient")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Take the log files, too
+    #[arg(long)]
+    pub logs: bool,
+    /// Tell stderr each step as a JSON document a line
+    #[arg(long)]
+    pub json: bool,
+    /// Give up when nobody has read for so many seconds
+    #[arg(long, hide = true, default_value_t = 300)]
+    pub patience: u32,
+}
+
+/// How to restore.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Decrypt it with the identities of age in this file of the container
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Decrypt it with the passphrase in this file of the container; CASQUE_BACKUP_PASSPHRASE is another way
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Give the volume an instance number of its own: it becomes another one beside the first
+    #[arg(long)]
+    pub new_instance: bool,
+    /// Read it to its end and say whether it is whole; nothing is written
+    #[arg(long, conflicts_with = "new_instance")]
+    pub check: bool,
+    /// Tell stderr each step as a JSON document a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// One service.

@@ -46,6 +46,38 @@ pub fn listen(
     }
 }
 
+/// A connection on which PID 1 keeps the services stopped.
+pub struct Maintenance(BufReader<UnixStream>);
+
+impl Maintenance {
+    /// Has every service but the agent stopped, and returns when they are. They start again when this is dropped, or when
+    /// this process dies.
+    pub fn begin(root: &Root) -> Result<Self, Error> {
+        let mut answers = send(root, &Request::Maintain, None)?;
+        let mut line = String::new();
+        answers.read_line(&mut line).map_err(Error::Unreachable)?;
+        match read(&line)? {
+            Reply::Done => Ok(Self(answers)),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Fails when PID 1 has ended it.
+    pub fn check(&mut self) -> Result<(), String> {
+        let stream = self.0.get_ref();
+        let mut line = String::new();
+        let looked = stream.set_nonblocking(true).and_then(|()| self.0.read_line(&mut line));
+        match looked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(_) => match read(&line) {
+                Err(Error::Refused(message)) => Err(message),
+                _ => Err("PID 1 has ended the maintenance".to_owned()),
+            },
+            Err(error) => Err(format!("PID 1 cannot be asked: {error}")),
+        }
+    }
+}
+
 fn send(root: &Root, request: &Request, limit: Option<Duration>) -> Result<BufReader<UnixStream>, Error> {
     let path = root.join(paths::CONTROL_SOCKET);
     let mut stream = UnixStream::connect(&path).map_err(|error| {

@@ -7,6 +7,7 @@ use casque_format::paths;
 use casque_sign::archive::ArchiveError;
 use thiserror::Error;
 
+use crate::backup::{KeyError, Trouble};
 use crate::hand_over::Refusal;
 use crate::render::RenderError;
 use crate::settings::{Origin, Problem};
@@ -43,6 +44,29 @@ pub enum Error {
         /// Who has written it, and how it is handed over.
         refusal: Refusal,
     },
+    /// A restore has begun in it and not ended.
+    #[error("a restore into volume `{data}` has not ended; run it again, or start with another volume", data = paths::DATA)]
+    Restoring,
+    /// A backup is not made or not restored.
+    #[error(transparent)]
+    Backup(Trouble),
+    /// A backup cannot be encrypted or decrypted as asked.
+    #[error(transparent)]
+    BackupKey(KeyError),
+    /// A backup would go to a terminal.
+    #[error(
+        "stdout is a terminal or closed: write the backup to a file, as in `docker exec CONTAINER COMMAND backup > FILE`, without `-t`"
+    )]
+    NoOutput,
+    /// A backup would come from a terminal.
+    #[error("stdin is a terminal or closed: give the backup there, as in `docker run --rm -i -v NAME:{data} IMAGE restore < FILE`, without `-t`", data = paths::DATA)]
+    NoInput,
+    /// There is nothing to back up.
+    #[error("volume `{data}` has no data of this product yet", data = paths::DATA)]
+    NoData,
+    /// Services ran while they should not.
+    #[error("{0}, and services may have run meanwhile; what was written is no backup, remove it")]
+    NotHeld(String),
     /// A directory of the image cannot be put into the volume.
     #[error("cannot put what the image has in `{path}` into the volume: {source}")]
     Seed {
@@ -278,7 +302,12 @@ impl Error {
         match self {
             Self::Settings(_) | Self::Templates(_) | Self::Checks(_) | Self::NotTakenOver(_) => 100,
             Self::DoesNotRun { .. } | Self::Certificate { .. } | Self::External { .. } => 100,
+            Self::Backup(Trouble::Unusable(_)) => 65,
+            Self::Backup(Trouble::NotEmpty(_) | Trouble::NoRoom { .. } | Trouble::Busy) => 102,
+            Self::Backup(Trouble::MayNotGive) => 102,
+            Self::BackupKey(_) | Self::NoOutput | Self::NoInput => 64,
             Self::Stamp(_)
+            | Self::Restoring
             | Self::OtherUser { .. }
             | Self::Seed { .. }
             | Self::Volume { .. }

@@ -1,5 +1,6 @@
 //! Settings, templates and the status page beside PID 1, and the customer's command.
 
+mod backup;
 mod certificates;
 mod cli;
 mod control;

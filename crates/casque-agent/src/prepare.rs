@@ -16,6 +16,7 @@ use rustix::fs::Mode;
 use rustix::process::{geteuid, umask};
 use serde::Serialize;
 
+use crate::backup;
 use crate::directories::{self, Outcome};
 use crate::env::Environment;
 use crate::error::{Error, TemplateProblem};
@@ -104,6 +105,9 @@ pub fn prepare(
 
 /// Reads the stamp of the volume, or refuses it: nothing has been written then.
 fn read_stamp(root: &Root, plan: &ImagePlan) -> Result<Option<Stamp>, Error> {
+    if backup::is_unfinished(root) {
+        return Err(Error::Restoring);
+    }
     let denied = |source: io::Error| match source.kind() {
         io::ErrorKind::PermissionDenied => unusable(root, plan, paths::STAMP, source),
         _ => Error::Stamp(StampError::Io(source)),

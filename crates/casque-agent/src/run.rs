@@ -17,7 +17,8 @@ use crate::settings::Sources;
 use crate::ui;
 use crate::words::settings::{change, check};
 use crate::words::{
-    events, exec_as, external, health, logs, program, reload, run_line, service, settings, status, verify,
+    backup, events, exec_as, external, health, logs, program, reload, restore, run_line, service, settings,
+    status, verify,
 };
 
 /// What sysexits(3) calls a usage error.
@@ -83,6 +84,8 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
             let now = u64::try_from(clock()).unwrap_or(0);
             verify::run(&read_plan(&root)?, ui::input(), now, json)
         }
+        Word::Backup(options) => backup::run(&root, &options, environment, clock).map(|()| String::new()),
+        Word::Restore(options) => restore::run(&root, &options, environment),
         Word::RunLine => Ok(run_line::run(&read_plan(&root)?)),
         Word::Prepare { running } => {
             prepare(&root, environment, clock(), running)?.iter().for_each(|warning| ui::warning(warning));

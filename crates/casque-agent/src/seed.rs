@@ -52,7 +52,8 @@ fn unpack(seed: &Path, to: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fs::File::open(to)?)?)
 }
 
-fn may_give_away() -> bool {
+/// Says whether this process may give files to other users.
+pub fn may_give_away() -> bool {
     geteuid().is_root() && capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::CHOWN))
 }
 

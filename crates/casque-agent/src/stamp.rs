@@ -120,7 +120,8 @@ pub fn write(root: &Root, user: User, earlier: Option<Stamp>) -> Result<(), Stam
     written.map_err(StampError::Io)
 }
 
-fn new_instance() -> io::Result<String> {
+/// Makes the number of an instance.
+pub fn new_instance() -> io::Result<String> {
     Ok(format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?))
 }
 

@@ -1,6 +1,7 @@
 //! The only place that prints: stdout carries what was asked for, stderr everything else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Writes `text` to stdout.
 pub fn print(text: &str) {
@@ -32,6 +33,29 @@ pub fn warning(line: &str) {
 /// Writes one line to stderr that is no reason to worry.
 pub fn note(line: &str) {
     say("note", line);
+}
+
+/// Writes one line to stderr as it is: progress, or an event for programs.
+pub fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Returns stdout, for what is no text, unless it is a terminal.
+pub fn output() -> Option<OwnedFd> {
+    let stdout = io::stdout();
+    if stdout.is_terminal() {
+        return None;
+    }
+    stdout.as_fd().try_clone_to_owned().ok()
+}
+
+/// Returns stdin, for what is no text, unless it is a terminal.
+pub fn piped() -> Option<OwnedFd> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return None;
+    }
+    stdin.as_fd().try_clone_to_owned().ok()
 }
 
 /// Writes a question to stderr, without a line break.

@@ -9,6 +9,7 @@
 //! | [`syslog::Record`] | `casque-init` | `casque-agent serve` | [`paths::SYSLOG_BUFFER`] |
 //! | [`syslog::Cursor`] | `casque-agent serve` | `casque-agent serve` | [`paths::SYSLOG_CURSOR`] |
 //! | [`stamp::Stamp`] | `casque-agent prepare` | `casque-agent prepare` | [`paths::STAMP`] |
+//! | [`backup::Header`] | `backend backup` | `backend restore` | the backup |
 //! | [`shim::Report`] | `casque-shim` | `casque build` | the step's state directory |
 //! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
 //! | [`spdx::Document`] | `casque build` | `casque inspect`, scanners | [`paths::BILL`] |
@@ -21,6 +22,7 @@
 
 #[cfg(feature = "release")]
 pub mod archive;
+pub mod backup;
 pub mod control;
 pub mod cron;
 pub mod difference;

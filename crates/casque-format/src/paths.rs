@@ -40,6 +40,8 @@ pub const SETTINGS_FILE: &str = "/data/config/settings.toml";
 pub const SECRETS: &str = "/data/casque/secrets";
 /// Which product and instance the volume belongs to.
 pub const STAMP: &str = "/data/casque/stamp.json";
+/// What a restore has not finished; gone when it has.
+pub const RESTORING: &str = "/data/.restore";
 /// A log file for each service.
 pub const LOGS: &str = "/data/logs";
 /// Lines that wait for the customer's syslog: segments of [`crate::syslog::Record`]s.

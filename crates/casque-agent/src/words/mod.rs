@@ -1,5 +1,6 @@
 //! What the customer types after `docker exec NAME`, one file per word.
 
+pub mod backup;
 pub mod events;
 pub mod exec_as;
 pub mod external;
@@ -7,6 +8,7 @@ pub mod health;
 pub mod logs;
 pub mod program;
 pub mod reload;
+pub mod restore;
 pub mod run_line;
 pub mod service;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! The real program on a root of its own.
 #![expect(clippy::unwrap_used, reason = "this is all test, also outside of the functions marked as such")]
 
+mod backup;
 mod external;
 mod filters;
 mod instance;

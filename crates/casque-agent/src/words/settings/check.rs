@@ -7,10 +7,13 @@ use crate::mounts;
 use crate::prepare::render;
 use crate::settings::{Sources, warnings};
 use crate::tls::{self, Moment, authorities};
-use crate::{stamp, ui};
+use crate::{backup, stamp, ui};
 
 /// Returns a line when all is well; what still works and should be changed is an error with a code of its own.
 pub fn run(sources: &Sources, plan: &ImagePlan, now: i64) -> Result<String, Error> {
+    if backup::is_unfinished(sources.root) {
+        return Err(Error::Restoring);
+    }
     stamp::read(sources.root, &plan.product).map_err(Error::Stamp)?;
     let settings = sources.resolve().map_err(Error::Settings)?;
     render(sources.root, &plan.templates, &settings)?;
