@@ -12,12 +12,19 @@ use crate::container::{Container, plan, sh};
 fn services() -> Value {
     plan(&json!({
         "agent": { "command": ["sleep", "1000"], "sockets": "agent" },
-        "db": { "command": sh("echo db begins; trap 'echo db ends; exit' TERM; while :; do sleep 0.05; done") },
+        "db": { "command": sh("trap 'echo db ends; exit' TERM; echo db begins; while :; do sleep 0.05; done") },
         "web": {
-            "command": sh("echo web begins; trap 'echo web ends; exit' TERM; while :; do sleep 0.05; done"),
+            "command": sh("trap 'echo web ends; exit' TERM; echo web begins; while :; do sleep 0.05; done"),
             "after": ["db"],
         },
     }))
+}
+
+/// Waits until the shells of both services have begun so many times, and would end in order.
+fn begun(container: &Container, times: usize) {
+    container.wait_ready();
+    container.wait_for_lines("db | db begins", times);
+    container.wait_for_lines("web | web begins", times);
 }
 
 fn state(container: &Container) -> Overall {
@@ -38,7 +45,7 @@ fn maintain(container: &Container) -> UnixStream {
 #[test]
 fn everything_but_the_agent_is_stopped_until_the_line_is_dropped() {
     let container = Container::start(&services());
-    container.wait_ready();
+    begun(&container, 1);
     let agent = container.wait_for("agent", |agent| agent.pid.is_some()).pid;
     let line = maintain(&container);
     assert_eq!(state(&container), Overall::Maintenance);
@@ -56,7 +63,7 @@ fn everything_but_the_agent_is_stopped_until_the_line_is_dropped() {
         );
     }
     drop(line);
-    container.wait_ready();
+    begun(&container, 2);
     assert_eq!(container.wait_for("agent", |agent| agent.pid.is_some()).pid, agent);
     let end = container.stop();
     let said: Vec<&str> =
