@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use casque_format::image::{ImagePlan, ImageService};
 use casque_format::paths;
-use casque_format::run::{self, AgentConfig, Logs, Once, Ready, Restart, RestartPolicy, RunPlan, Service, Tls};
+use casque_format::run::{
+    self, AgentConfig, Logs, Once, Ready, Restart, RestartPolicy, RunPlan, Service, Tls,
+};
 use casque_format::settings::{Kind, OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS, TIME_ZONE};
 
 use crate::certificates;

@@ -297,12 +297,13 @@ fn a_volume_that_is_no_directory_is_refused() {
 }
 
 #[test]
-fn a_switched_off_service_is_gone_and_nobody_waits_for_it() {
+fn what_the_customer_has_elsewhere_is_asked_for_in_the_place_of_the_service() {
     let instance = Instance::new();
     instance.run(&["prepare"], &[("MONGODB_URL", "mongodb://db/x")]).quiet();
     let run: RunPlan = serde_json::from_value(instance.json(paths::RUN_PLAN)).unwrap();
-    assert_eq!(run.services.keys().collect::<Vec<_>>(), ["web"]);
-    assert!(run.services["web"].after.is_empty());
+    assert_eq!(run.services.keys().collect::<Vec<_>>(), ["mongodb", "web"]);
+    assert_eq!(run.services["mongodb"].command, ["/usr/lib/casque/agent", "external", "mongodb-url"]);
+    assert_eq!(run.services["web"].after, ["mongodb"]);
     assert!(!run.services["web"].environment.contains_key("SMTP_URL"));
 }
 

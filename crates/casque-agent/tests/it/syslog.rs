@@ -185,7 +185,8 @@ fn an_agent_that_is_killed_goes_on_where_it_was() {
     assert!(last > 1520 && last < 9000, "{last}");
     assert!(rest.iter().copied().eq(1503..=last), "up to {last}");
     product.start();
-    let again = numbers(&mut accept(&listener), usize::try_from(9000 - last).unwrap());
+    let mut stream = accept(&listener);
+    let again = numbers(&mut stream, usize::try_from(9000 - last).unwrap());
     assert!(again.iter().copied().eq(last + 1..=9000), "after {last} comes {}", again[0]);
     let status = product.wait_until_all_is_sent();
     assert_eq!((&status["connected"], &status["lost_lines"]), (&json!(true), &json!(0)));

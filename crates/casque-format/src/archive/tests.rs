@@ -1,3 +1,5 @@
+//! What a record says of an archive, and what it must not let pass.
+
 use super::*;
 use crate::digest::Digest;
 

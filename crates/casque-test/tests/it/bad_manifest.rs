@@ -48,7 +48,7 @@ fn the_manifest_of_these_tests_is_accepted() {
     let environment = TestEnv::default();
     environment.write("project/casque.toml", MANIFEST);
     assert_snapshot!(environment.run(&["check", "project"]), @r"
-    stdout: vendor/notes:v1.4.0: 2 services, 10 settings
+    stdout: vendor/notes:v1.4.0: 2 services, 14 settings
     exit code 0
     ");
 }

@@ -112,7 +112,7 @@ fn packages_on_a_base_that_is_not_debians_are_refused_with_the_key_and_the_reaso
     exit code 2
     ");
     assert_snapshot!(layer("run = \"true\""), @r"
-    stdout: vendor/notes:v1.4.0: 0 services, 10 settings
+    stdout: vendor/notes:v1.4.0: 0 services, 14 settings
     exit code 0
     ");
 }

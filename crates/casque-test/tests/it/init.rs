@@ -31,7 +31,7 @@ fn it_writes_the_manifest_and_says_what_it_found_and_what_is_next() {
     exit code 0
     ");
     assert_snapshot!(environment.run(&["check", "shop"]), @r"
-    stdout: vendor/shop:v1.4.0: 1 services, 10 settings
+    stdout: vendor/shop:v1.4.0: 1 services, 14 settings
     exit code 0
     ");
 }
