@@ -101,13 +101,15 @@ says_why() {
 # A MongoDB whose user may read and write one database, and nothing else.
 serve_mongodb() {
     at_exit "docker rm --force --volumes '$name-db' >/dev/null"
-    docker run --detach --name "$name-db" --network "$network" --network-alias db.bank.example --entrypoint sh "$image" \
-        -c 'mkdir /tmp/db && exec /opt/mongodb/bin/mongod --dbpath /tmp/db --bind_ip_all --auth' >/dev/null
+    # It has its name when it has its user: who is refused does not wait.
+    docker run --detach --name "$name-db" --entrypoint sh "$image" \
+        -c 'mkdir /tmp/db && exec /opt/mongodb/mongod --dbpath /tmp/db --bind_ip_all --auth' >/dev/null
     wait_for 60 "the external MongoDB answers" in_database 'client.admin.command("ping")'
     in_database 'client.admin.command("createUser", "root", pwd="root", roles=["root"])'
     in_database 'from urllib.parse import unquote' \
         'client = MongoClient("mongodb://root:root@127.0.0.1/")' \
         "client.orders.command('createUser', 'app', pwd=unquote('$USER_PASSWORD'), roles=['readWrite'])"
+    docker network connect --alias db.bank.example "$network" "$name-db"
 }
 
 in_database() {
@@ -133,7 +135,7 @@ becomes_ready_by_itself() {
 refuses_a_wrong_change() {
     local before code=0
     before=$(pids)
-    backend settings set redis-url <<<"$(cache wrong)" >"$work/said" 2>&1 || code=$?
+    docker exec -i "$name" backend settings set redis-url <<<"$(cache wrong)" >"$work/said" 2>&1 || code=$?
     same "the change is refused" 100 "$code"
     grep -qF "cache.bank.example:6380: reached, but the password is refused: WRONGPASS" "$work/said" ||
         die "it does not say what was refused: $(cat "$work/said")"
@@ -150,7 +152,7 @@ cache() {
 }
 
 takes_over_a_right_one() {
-    backend settings set redis-url <<<"$(cache "$REDIS_PASSWORD")" >"$work/said" 2>&1 || die "it is refused: $(cat "$work/said")"
+    docker exec -i "$name" backend settings set redis-url <<<"$(cache "$REDIS_PASSWORD")" >"$work/said" 2>&1 || die "it is refused: $(cat "$work/said")"
     wait_for 60 "everything is ready again" status_is_ready "$address"
     wait_for 10 "the log says who was reached" logged "cache.bank.example:6380 is a Redis that answers"
     ! logged "$REDIS_PASSWORD" || die "the log has the password"
