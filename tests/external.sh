@@ -121,8 +121,8 @@ in_database() {
 serve_redis() {
     at_exit "docker rm --force --volumes '$name-cache' >/dev/null"
     docker run --detach --name "$name-cache" --network "$network" --network-alias cache.bank.example \
-        --volume "$work:/work:ro" --entrypoint redis-server "$image" --port 0 --tls-port 6380 --tls-auth-clients no \
-        --tls-cert-file /work/cache.pem --tls-key-file /work/cache.key --tls-ca-cert-file /work/ca.pem \
+        --volume "$work:/certificates:ro" --entrypoint redis-server "$image" --port 0 --tls-port 6380 --tls-auth-clients no \
+        --tls-cert-file /certificates/cache.pem --tls-key-file /certificates/cache.key --tls-ca-cert-file /certificates/ca.pem \
         --bind 0.0.0.0 --requirepass "$REDIS_PASSWORD" >/dev/null
 }
 
