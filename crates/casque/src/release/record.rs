@@ -45,7 +45,7 @@ pub(crate) fn sealed(
 
 /// Signs each file, and returns the files with their signatures.
 ///
-/// A signature has no time in it: made again it is the same file, which need not be uploaded again.
+/// The library hedges with random numbers: made again, a signature is another file that is as good.
 pub(crate) fn with_signatures(
     files: &[Artefact],
     about: (&Product, &ReleaseName),
