@@ -1,6 +1,6 @@
 # casque: the commands of a developer. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build check test soak bench demo demo-stop demo-release clean
+.PHONY: help build check test handbook soak bench demo demo-stop demo-release clean
 
 target := x86_64-unknown-linux-gnu
 static := casque-init casque-agent casque-shim
@@ -22,6 +22,10 @@ check: ## formatting, lints and documentation, warnings denied
 test: ## everything, on real engines; sets itself up
 	tests/install-needs.sh test
 	tests/all.sh
+
+handbook: ## each command of the example's handbook, on Docker
+	tests/install-needs.sh test
+	tests/docs.sh
 
 soak: ## what takes too long for every change
 	tests/install-needs.sh test

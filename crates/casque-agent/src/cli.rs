@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     disable_version_flag = true,
     subcommand_required = true,
-    after_help = "Type it after `docker exec CONTAINER`, or `docker run --rm IMAGE` for settings and run-line.\n\
+    after_help = "Type it after `docker exec CONTAINER`, or `docker run --rm IMAGE` for settings, run-line and docs.\n\
                   `docker run -it IMAGE bash` opens a shell."
 )]
 pub struct Cli {
@@ -101,6 +101,12 @@ pub enum Word {
     Restore(Restore),
     /// Print the full line that starts this image in production
     RunLine,
+    /// Print this product's handbook: installation, settings, ports, update, exit codes
+    Docs {
+        /// Print it as one HTML page rather than as Markdown
+        #[arg(long)]
+        html: bool,
+    },
     /// Resolve the settings and write the plan for PID 1
     #[command(hide = true)]
     Prepare {

@@ -17,8 +17,8 @@ use crate::settings::Sources;
 use crate::ui;
 use crate::words::settings::{change, check};
 use crate::words::{
-    backup, events, exec_as, external, health, logs, program, reload, restore, run_line, service, settings,
-    status, verify,
+    backup, events, exec_as, external, health, logs, program, reload, restore, service, settings, status,
+    verify,
 };
 
 /// What sysexits(3) calls a usage error.
@@ -86,7 +86,9 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
         }
         Word::Backup(options) => backup::run(&root, &options, environment, clock).map(|()| String::new()),
         Word::Restore(options) => restore::run(&root, &options, environment),
-        Word::RunLine => Ok(run_line::run(&read_plan(&root)?)),
+        Word::RunLine => Ok(casque_handbook::run_line(&read_plan(&root)?)),
+        Word::Docs { html: true } => Ok(casque_handbook::html(&read_plan(&root)?)),
+        Word::Docs { html: false } => Ok(casque_handbook::markdown(&read_plan(&root)?)),
         Word::Prepare { running } => {
             prepare(&root, environment, clock(), running)?.iter().for_each(|warning| ui::warning(warning));
             Ok(String::new())

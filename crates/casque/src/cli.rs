@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Cache(commands::cache::Arguments),
     Inspect(commands::inspect::Arguments),
     Sbom(commands::sbom::Arguments),
+    Docs(commands::docs::Arguments),
     Diff(commands::diff::Arguments),
     Run(commands::run::Arguments),
     Stop(commands::stop::Arguments),

@@ -70,6 +70,7 @@ fn carry_out(command: &Command, context: &Context) -> Result<ExitCode, Failure> 
         Command::Cache(arguments) => commands::cache::run(arguments, context).map(done),
         Command::Inspect(arguments) => commands::inspect::run(arguments, context).map(done),
         Command::Sbom(arguments) => commands::sbom::run(arguments, context).map(done),
+        Command::Docs(arguments) => commands::docs::run(arguments, context).map(done),
         Command::Diff(arguments) => commands::diff::run(arguments, context),
         Command::Run(arguments) => commands::run::run(arguments, context),
         Command::Stop(arguments) => commands::stop::run(arguments, context),

@@ -31,6 +31,7 @@ impl Command {
             | Self::Check(_)
             | Self::Inspect(_)
             | Self::Sbom(_)
+            | Self::Docs(_)
             | Self::Diff(_)
             | Self::Stop(_)
             | Self::Exec(_)

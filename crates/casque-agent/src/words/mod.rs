@@ -9,7 +9,6 @@ pub mod logs;
 pub mod program;
 pub mod reload;
 pub mod restore;
-pub mod run_line;
 pub mod service;
 pub mod settings;
 pub mod status;

@@ -234,13 +234,28 @@ fn run_line_has_everything_production_needs() {
 }
 
 #[test]
+fn docs_is_the_handbook_of_this_image_as_text_or_as_a_page() {
+    let instance = Instance::new();
+    let text = instance.run(&["docs"], &[]).quiet();
+    assert!(text.starts_with("# vendor/backend 43.4.4\n"), "{text}");
+    assert!(text.contains(&instance.run(&["run-line"], &[]).quiet()), "{text}");
+    let row = "\n| `port` | `PORT` | port | a port number from 1 to 65535 | `8000` | no | no | Where it listens. |\n";
+    assert!(text.contains(row), "{text}");
+    let page = instance.run(&["docs", "--html"], &[]).quiet();
+    assert!(page.starts_with("<!DOCTYPE html>\n") && page.ends_with("</html>\n"), "{page}");
+    assert!(page.contains("<h1 id=\"vendorbackend-4344\">vendor/backend 43.4.4</h1>"), "{page}");
+    // What the customer has changed is nobody's business in a text that is passed on.
+    assert_eq!(instance.run(&["docs"], &[("PORT", "9999"), ("ADMIN_PASSWORD", "secret")]).quiet(), text);
+}
+
+#[test]
 fn an_unknown_word_lists_the_commands() {
     let finished = Instance::new().run(&["sttus"], &[]);
     assert_eq!(
         (finished.code, finished.stderr.as_str()),
         (
             64,
-            "error: unknown command `sttus`, did you mean `status`?; commands are: status, health, logs, events, exec-as, restart, stop, start, settings, reload, verify, backup, restore, run-line, help\n"
+            "error: unknown command `sttus`, did you mean `status`?; commands are: status, health, logs, events, exec-as, restart, stop, start, settings, reload, verify, backup, restore, run-line, docs, help\n"
         )
     );
     let finished = Instance::new().run(&["status", "--wrong"], &[]);
@@ -253,7 +268,7 @@ fn an_unknown_word_lists_the_commands() {
 fn help_shows_the_customers_words_only() {
     let text = Instance::new().run(&["help"], &[]).quiet();
     assert!(text.starts_with("Look after this product\n"), "{text}");
-    for word in ["status", "health", "logs", "restart", "stop", "start", "settings", "run-line"] {
+    for word in ["status", "health", "logs", "restart", "stop", "start", "settings", "run-line", "docs"] {
         assert!(text.contains(&format!("\n  {word} ")), "{word}\n{text}");
     }
     assert!(!text.contains("prepare") && !text.contains("serve ") && !text.contains("--root"), "{text}");

@@ -7,12 +7,20 @@ use crate::repository::{assert_none, crates, read, root};
 
 /// The crates of this workspace that each crate may use, its tests included. A new edge is a decision: it
 /// belongs into ARCHITECTURE.md too.
-const EDGES: [(&str, &[&str]); 17] = [
+const EDGES: [(&str, &[&str]); 18] = [
     (
         "casque",
-        &["casque-build", "casque-fetch", "casque-format", "casque-image", "casque-sandbox", "casque-sign"],
+        &[
+            "casque-build",
+            "casque-fetch",
+            "casque-format",
+            "casque-handbook",
+            "casque-image",
+            "casque-sandbox",
+            "casque-sign",
+        ],
     ),
-    ("casque-agent", &["casque-format", "casque-settings", "casque-sign"]),
+    ("casque-agent", &["casque-format", "casque-handbook", "casque-settings", "casque-sign"]),
     (
         "casque-build",
         &[
@@ -32,6 +40,7 @@ const EDGES: [(&str, &[&str]); 17] = [
     ("casque-depot", &["casque-format", "casque-sign"]),
     ("casque-fetch", &["casque-format"]),
     ("casque-format", &[]),
+    ("casque-handbook", &["casque-format", "casque-settings"]),
     ("casque-image", &["casque-format"]),
     ("casque-init", &["casque-format"]),
     ("casque-python", &["casque-fetch", "casque-format"]),

@@ -15,6 +15,7 @@ use crate::repository::{assert_none, files, read};
 
 const MANIFEST: &str = "docs/manifest.md";
 const CUSTOMER: &str = "docs/customer.md";
+const HANDBOOK: &str = "crates/casque-handbook/src/handbook.md";
 
 /// Headings of the manifest's page, and a manifest whose reader refuses `zzz` and lists what it knows there.
 const TABLES: [(&str, &str); 27] = [
@@ -175,11 +176,13 @@ fn every_exit_code_in_the_image_is_described() {
     let codes: Vec<&str> =
         init.lines().filter_map(|line| line.split_once(": i32 = ")).map(|(_, code)| code).collect();
     assert_described(&page, "### Of the container", &codes);
+    assert_described(&read(HANDBOOK), "### Of the container", &codes);
     let agent = read("crates/casque-agent/src/error.rs");
     let function = agent.split("pub fn code(&self)").nth(1).unwrap().split("\n    }\n").next().unwrap();
     let codes: Vec<&str> =
         function.lines().filter_map(|line| line.split_once(" => ")).map(|(_, code)| code).collect();
     assert_described(&page, "### Of the command", &codes);
+    assert_described(&read(HANDBOOK), "### Of the command", &codes);
 }
 
 fn assert_described(page: &str, heading: &str, codes: &[&str]) {

@@ -7,6 +7,7 @@ mod bad_manifest;
 mod container;
 mod dependencies;
 mod differing_images;
+mod docs;
 mod documents;
 mod foreign_base;
 mod forms;
