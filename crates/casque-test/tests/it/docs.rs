@@ -73,9 +73,18 @@ fn the_handbook_of_an_archive_is_printed_or_written() {
 fn an_image_without_a_plan_has_no_handbook() {
     let environment = TestEnv::default();
     archive(&environment, "/etc/hostname", "notes", "other.tar");
-    assert_snapshot!(environment.run(&["docs", "other.tar"]).to_string(), @"");
+    assert_snapshot!(environment.run(&["docs", "other.tar"]).to_string(), @r"
+    error: cannot write the handbook of `other.tar`
+      caused by: it has no `/usr/lib/casque/plan.json`
+    hint: only images that `casque build` made have one, and a thin archive may leave it out
+    exit code 2
+    ");
     archive(&environment, paths::IMAGE_PLAN, "{}", "broken.tar");
-    assert_snapshot!(environment.run(&["docs", "broken.tar"]).to_string(), @"");
+    assert_snapshot!(environment.run(&["docs", "broken.tar"]).to_string(), @r"
+    error: cannot write the handbook of `broken.tar`
+      caused by: missing field `version` at line 1 column 2
+    exit code 2
+    ");
     archive(&environment, paths::IMAGE_PLAN, &plan().to_string(), "notes.tar");
     let seen = environment.run(&["docs", "--output", "none/notes.md", "notes.tar"]).to_string();
     assert!(seen.starts_with("error: cannot write `none/notes.md`\n  caused by: "), "{seen}");
