@@ -60,6 +60,8 @@ nothing_is_in_the_way() {
     # What is named last is done first, and a volume goes after its container.
     at_exit "docker rm --force backend >/dev/null 2>&1; docker volume rm --force backend-data >/dev/null 2>&1"
     at_exit "docker image rm --force '$REPOSITORY:NEXT' >/dev/null 2>&1"
+    ! docker volume inspect backend-restored >/dev/null 2>&1 || die "there is a volume \`backend-restored\`: docker volume rm it first"
+    at_exit "docker volume rm --force backend-restored >/dev/null 2>&1"
 }
 
 # Brings about what a block speaks of, runs it, and looks at what came of it.
@@ -87,6 +89,7 @@ run_block() {
         run-line) same "the image prints the line" "$(jq -r '.[] | select(.name == "run").commands' "$work/blocks.json")" "$(<"$work/said")" ;;
         details) grep -q '"services"' "$work/said" || die "the token does not open the details: $(<"$work/said")" ;;
         set) grep -qx 20 "$work/said" || die "log-size is not 20: $(<"$work/said")" ;;
+        backup) wait_for 180 "ready after the backup" status_is_ready http://127.0.0.1 ;;
         exit-code) same "$1" "running 0" "$(<"$work/said")" ;;
         certificate | set-secret | restart) wait_for 180 "ready after $1" status_is_ready http://127.0.0.1 ;;
         renew) wait_for 20 "the certificate is served" serves_certificate ;;
