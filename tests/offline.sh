@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/wait.sh
 . tests/wait.sh
+# shellcheck source=tests/store.sh
+. tests/store.sh
 
 CASQUE=${CASQUE:-$PWD/dist/bin/casque}
 # Exit codes; see docs/cli.md.
@@ -99,13 +101,6 @@ name = "deploy"
 run = "$2"
 network = ${3:-true}
 END
-}
-
-# Starts a cache with the downloads of the user's own, where there are any.
-borrow_downloads() {
-    local own=${CASQUE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/casque}/store
-    mkdir "$1"
-    [[ ! -d "$own" ]] || cp --archive --reflink=auto "$own" "$1/"
 }
 
 main "$@"

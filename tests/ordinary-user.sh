@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/wait.sh
 . tests/wait.sh
+# shellcheck source=tests/store.sh
+. tests/store.sh
 
 BIN=$PWD/dist/bin
 FULL=
@@ -215,12 +217,6 @@ ln -s nowhere /opt/link && chown --no-dereference games /opt/link
 [service.sleeper]
 command = ["/bin/sleep", "infinity"]
 END
-}
-
-# Starts a cache with the downloads of root's own, where there are any.
-borrow_downloads() {
-    local own=${CASQUE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/casque}/store
-    [[ ! -d "$own" ]] || cp --archive --reflink=auto "$own" "$1/"
 }
 
 # Prints the blobs that only one of the two has.

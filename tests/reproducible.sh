@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/wait.sh
 . tests/wait.sh
+# shellcheck source=tests/store.sh
+. tests/store.sh
 
 CASQUE=${CASQUE:-$PWD/dist/bin/casque}
 # The exit code; see docs/cli.md.
@@ -144,13 +146,6 @@ cpuinfo looks like 2 × the number of processors + 1
 END
     # One processor cannot become fewer.
     [[ $processors -eq 1 ]] || echo "nproc looks like the number of processors"
-}
-
-# Starts a cache with the downloads of the user's own, where there are any.
-borrow_downloads() {
-    local own=${CASQUE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/casque}/store
-    mkdir "$1"
-    [[ ! -d "$own" ]] || cp --archive --reflink=auto "$own" "$1/"
 }
 
 main "$@"

@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/wait.sh
 . tests/wait.sh
+# shellcheck source=tests/store.sh
+. tests/store.sh
 
 CASQUE=${CASQUE:-$PWD/dist/bin/casque}
 # Exit codes; see docs/cli.md.
@@ -283,13 +285,6 @@ END
     # shellcheck disable=SC2016 # Backticks are part of the text.
     same "a history that ships is warned of, from the cache as well" 1 \
         "$(grep -c '^warning: the step of `deploy`: it leaves `/opt/app/.git`, ' "$work/said/history.err")"
-}
-
-# Starts a cache with the downloads of the user's own, where there are any.
-borrow_downloads() {
-    local own=${CASQUE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/casque}/store
-    mkdir "$1"
-    [[ ! -d "$own" ]] || cp --archive --reflink=auto "$own" "$1/"
 }
 
 main "$@"

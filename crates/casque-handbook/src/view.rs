@@ -121,7 +121,7 @@ impl View {
             some.map(|(name, setting)| Row::of(name, setting, &plan.env_prefix)).collect()
         };
         let own =
-            rows(&|name| !of_all.contains(name) && !(plan.https_port.is_some() && of_https.contains(name)));
+            rows(&|name| !(of_all.contains(name) || plan.https_port.is_some() && of_https.contains(name)));
         let external = external(plan);
         let is_external = |row: &Row| external.iter().any(|one| one.setting.name == row.name);
         let secret = own
