@@ -18,7 +18,8 @@ use rustix::process::{
 };
 use rustix::thread::{
     CapabilitySet, CpuSet, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    sched_getaffinity, sched_setaffinity, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    sched_getaffinity, sched_setaffinity, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
 };
 
 use crate::error::{Doing, Failure};
@@ -65,6 +66,7 @@ pub(crate) fn first_process(request: &Request, alive: &OwnedFd) -> Result<Pid, T
                 working_directory: &join.working_directory,
                 identity: join.identity.as_ref(),
                 session: join.session,
+                no_new_privileges: join.no_new_privileges,
                 plain_limits: false,
                 processors: None,
             },
@@ -139,7 +141,10 @@ fn drop_privileges(privileges: Privileges) -> Result<(), Failure> {
     if privileges == Privileges::Full {
         return Ok(());
     }
-    let keep = CapabilitySet::from_iter(CONTAINER_CAPABILITIES);
+    let keep = match privileges {
+        Privileges::Nothing => CapabilitySet::empty(),
+        _ => CapabilitySet::from_iter(CONTAINER_CAPABILITIES),
+    };
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         if keep.contains(capability) {
@@ -161,6 +166,7 @@ struct Program<'a> {
     working_directory: &'a Path,
     identity: Option<&'a Identity>,
     session: Session,
+    no_new_privileges: bool,
     plain_limits: bool,
     processors: Option<usize>,
 }
@@ -173,6 +179,7 @@ impl<'a> Program<'a> {
             working_directory: &spec.working_directory,
             identity: spec.identity.as_ref(),
             session: spec.session,
+            no_new_privileges: spec.no_new_privileges,
             plain_limits: spec.privileges == Privileges::Full,
             processors: spec.processors,
         }
@@ -239,6 +246,9 @@ impl<'a> Program<'a> {
                 // The kernel forgets the wish with each change of user.
                 die_with_the_helper()?;
             }
+        }
+        if self.no_new_privileges {
+            set_no_new_privs(true).doing("refuse new privileges")?;
         }
         let directory = self.working_directory;
         chdir(directory).doing_to("enter working directory", directory)?;

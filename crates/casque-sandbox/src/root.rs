@@ -63,7 +63,7 @@ pub(crate) fn enter(spec: &Spec) -> Result<(), Failure> {
     }
     change_root(&root)?;
     restrict_root(spec)?;
-    if spec.privileges == Privileges::Container {
+    if spec.privileges != Privileges::Full {
         restrict_kernel_files(spec.network)?;
     }
     Ok(())
@@ -180,7 +180,7 @@ fn restrict_root(spec: &Spec) -> Result<(), Failure> {
     if spec.read_only_root {
         flags |= MountFlags::RDONLY;
     }
-    if spec.privileges == Privileges::Container {
+    if spec.privileges != Privileges::Full {
         flags |= MountFlags::NODEV;
     }
     if flags.is_empty() {

@@ -30,6 +30,8 @@ pub struct Spec {
     pub identity: Option<Identity>,
     /// What root may do inside.
     pub privileges: Privileges,
+    /// Nothing it executes gets more rights than it has, as by a set-user-id bit.
+    pub no_new_privileges: bool,
     /// What process 1 is.
     pub first_process: FirstProcess,
     /// Which session it belongs to.
@@ -53,6 +55,7 @@ impl Spec {
             working_directory: PathBuf::from("/"),
             identity: None,
             privileges: Privileges::Full,
+            no_new_privileges: false,
             first_process: FirstProcess::Reaper,
             session: Session::Own,
             processors: None,
@@ -112,6 +115,8 @@ pub enum Privileges {
     /// no device node of the root file system opens. `no_new_privs` is not set: it is the
     /// container's own choice. There is no seccomp filter and no user namespace.
     Container,
+    /// The same without any capability.
+    Nothing,
 }
 
 /// What process 1 of a sandbox is.
@@ -150,6 +155,8 @@ pub struct Join {
     pub identity: Option<Identity>,
     /// What root may do inside.
     pub privileges: Privileges,
+    /// As in [`Spec`].
+    pub no_new_privileges: bool,
     /// Which session it belongs to.
     pub session: Session,
 }

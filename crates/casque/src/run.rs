@@ -25,3 +25,4 @@ pub(crate) mod publish;
 pub(crate) mod rootfs;
 pub(crate) mod state;
 pub(crate) mod stop;
+pub(crate) mod user;

@@ -209,6 +209,7 @@ fn a_joined_command_shares_everything_with_the_container() {
         working_directory: PathBuf::from("/data"),
         identity: None,
         privileges: Privileges::Full,
+        no_new_privileges: false,
         session: Session::Own,
     };
     let (mut reader, streams) = captured();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use casque_image::read::Archive;
-use casque_sandbox::{Exit, Helper, Network, daemon};
+use casque_sandbox::{Exit, Helper, Network, Privileges, daemon};
 use clap::{Args, ValueEnum};
 
 use crate::context::Context;
@@ -19,6 +19,7 @@ use crate::run::image::unpacked;
 use crate::run::name::Name;
 use crate::run::publish::Publish;
 use crate::run::state::Home;
+use crate::run::user::User;
 
 /// Run an image without an engine, in namespaces of its own
 #[derive(Debug, Args)]
@@ -55,6 +56,18 @@ pub(crate) struct Arguments {
     #[arg(long)]
     read_only: bool,
 
+    /// Run everything as this user [default: the image's, which for images of casque is root]
+    #[arg(long, value_name = "UID[:GID]")]
+    user: Option<User>,
+
+    /// Take root's capabilities away
+    #[arg(long, value_enum)]
+    cap_drop: Option<Capabilities>,
+
+    /// Let nothing inside get more rights than it has
+    #[arg(long)]
+    no_new_privileges: bool,
+
     /// Supervise a detached container
     #[arg(long, hide = true)]
     supervise: bool,
@@ -74,6 +87,14 @@ enum NetworkChoice {
     Own,
     /// This host's
     Host,
+}
+
+/// Capabilities that can be taken away, in Docker's spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Capabilities {
+    /// Every one
+    #[value(name = "ALL", alias = "all")]
+    All,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<ExitCode, Failure> {
@@ -136,6 +157,15 @@ fn repeat(arguments: &Arguments, context: &Context) -> Vec<OsString> {
     if arguments.read_only {
         words.push("--read-only".into());
     }
+    if let Some(user) = arguments.user {
+        words.extend(["--user".into(), user.to_string().into()]);
+    }
+    if arguments.cap_drop.is_some() {
+        words.extend(["--cap-drop", "ALL"].map(OsString::from));
+    }
+    if arguments.no_new_privileges {
+        words.push("--no-new-privileges".into());
+    }
     words.extend(["--".into(), arguments.image.clone().into()]);
     words
 }
@@ -171,6 +201,12 @@ fn supervise(arguments: &Arguments, context: &Context) -> Result<ExitCode, RunEr
             NetworkChoice::Own => Network::None,
             NetworkChoice::Host => Network::Host,
         },
+        user: arguments.user,
+        privileges: match arguments.cap_drop {
+            None => Privileges::Container,
+            Some(Capabilities::All) => Privileges::Nothing,
+        },
+        no_new_privileges: arguments.no_new_privileges,
         read_only: arguments.read_only,
         output: if one_shot { Output::Own } else { Output::Log },
     };

@@ -20,6 +20,7 @@ use super::log::{self, Log};
 use super::publish::{Listening, Publish};
 use super::rootfs::{self, Supplied};
 use super::state::{Place, State, remove};
+use super::user::User;
 
 /// Signals by number, as POSIX has them on Linux.
 const HUP: i32 = 1;
@@ -42,6 +43,12 @@ pub(crate) struct Wishes {
     pub(crate) words: Vec<String>,
     /// The network it sees.
     pub(crate) network: Network,
+    /// Who runs it, in place of the image's user.
+    pub(crate) user: Option<User>,
+    /// What root may do inside.
+    pub(crate) privileges: Privileges,
+    /// Nothing inside gets more rights than it has.
+    pub(crate) no_new_privileges: bool,
     /// Nothing but `/data`, `/run` and `/tmp` can be written.
     pub(crate) read_only: bool,
     /// Where its output goes.
@@ -140,7 +147,9 @@ fn run(
         resolver: host_network.then(|| PathBuf::from("/etc/resolv.conf")),
     };
     let mounted = rootfs::mount(place, &image.files, &supplied)?;
-    let spec = specification(place, image, wishes, mounted.path().to_path_buf(), data.clone())?;
+    let user = wishes.user.map_or_else(|| user_of(image), |user| Ok(Some(user)))?;
+    let root = mounted.path().to_path_buf();
+    let spec = specification(place, image, wishes, root, data.clone(), user.and_then(User::identity))?;
     let (output, streams) = streams(wishes.output)?;
     // From here on a signal asks for an ordered stop.
     let signals = Signals::take_over(&[HUP, INT, QUIT, TERM]);
@@ -152,6 +161,9 @@ fn run(
         pid_start: start_time(pid).unwrap_or_default(),
         started: now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         stop_signal: stop_signal(image.config.stop_signal.as_deref()),
+        user,
+        privileges: wishes.privileges,
+        no_new_privileges: wishes.no_new_privileges,
         published: listening.iter().map(|port| port.publish).collect(),
         data,
         ..State::new(image.name.clone(), image.id.clone())
@@ -227,6 +239,7 @@ fn specification(
     wishes: &Wishes,
     root: PathBuf,
     data: PathBuf,
+    identity: Option<Identity>,
 ) -> Result<Spec, RunError> {
     let config = image.config;
     let words = if wishes.words.is_empty() { &config.command } else { &wishes.words };
@@ -234,7 +247,9 @@ fn specification(
     if command.is_empty() {
         return Err(RunError::NoCommand { image: image.name.clone() });
     }
-    let usual = [("HOME", "/root"), ("HOSTNAME", place.name.as_str()), ("PATH", USUAL_PATH)];
+    // Whoever has no entry among the image's users has no home.
+    let home = if identity.is_none() { "/root" } else { "/" };
+    let usual = [("HOME", home), ("HOSTNAME", place.name.as_str()), ("PATH", USUAL_PATH)];
     let usual = usual.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let of_image = config.environment.clone();
     let mut spec = Spec::new(root, command);
@@ -242,8 +257,9 @@ fn specification(
     spec.binds = vec![Bind { from: data, to: "/data".into(), read_only: false }];
     spec.network = wishes.network;
     spec.hostname = place.name.to_string();
-    spec.identity = identity(image)?;
-    spec.privileges = Privileges::Container;
+    spec.identity = identity;
+    spec.privileges = wishes.privileges;
+    spec.no_new_privileges = wishes.no_new_privileges;
     spec.first_process = FirstProcess::Command;
     spec.session = match wishes.output {
         Output::Own => Session::Caller,
@@ -255,23 +271,22 @@ fn specification(
     if wishes.read_only {
         spec.read_only_root = true;
         spec.tmpfs = vec![
-            Tmpfs { at: "/run".into(), mode: 0o755, size: None },
+            // The image's own mode, which engines give it, too.
+            Tmpfs { at: "/run".into(), mode: rootfs::mode_of_run(&image.files)?, size: None },
             Tmpfs { at: "/tmp".into(), mode: 0o1777, size: None },
         ];
     }
     Ok(spec)
 }
 
-/// Returns who runs process 1; names would need the image's own user database.
-fn identity(image: &Image<'_>) -> Result<Option<Identity>, RunError> {
-    let Some(user) = &image.config.user else { return Ok(None) };
-    if matches!(user.as_str(), "" | "0" | "0:0" | "root" | "root:root") {
-        return Ok(None);
-    }
-    let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
-    match (uid.parse(), gid.parse()) {
-        (Ok(uid), Ok(gid)) => Ok(Some(Identity { uid, gid, groups: Vec::new() })),
-        _ => Err(RunError::UserName { image: image.name.clone(), user: user.clone() }),
+/// Returns the image's own user.
+fn user_of(image: &Image<'_>) -> Result<Option<User>, RunError> {
+    match image.config.user.as_deref() {
+        None | Some("" | "root" | "root:root") => Ok(None),
+        Some(user) => user
+            .parse()
+            .map(Some)
+            .map_err(|_| RunError::UserName { image: image.name.clone(), user: user.to_owned() }),
     }
 }
 

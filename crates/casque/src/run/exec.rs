@@ -3,13 +3,14 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use casque_sandbox::{Exit, Join, Privileges, Sandbox, Session, Signals, Streams};
+use casque_sandbox::{Exit, Join, Sandbox, Session, Signals, Streams};
 
 use super::environment::{merge, of_process};
 use super::error::RunError;
 use super::state::Place;
+use super::user::User;
 
-/// Runs `command` as root inside a container, with this program's own streams and terminal.
+/// Runs `command` inside a container as the user that this runs as, with this program's own streams and terminal.
 ///
 /// It sees the environment of the container's process 1, and may do what that may do.
 pub(crate) fn exec(place: &Place, command: Vec<String>, sandbox: &Sandbox) -> Result<Exit, RunError> {
@@ -23,8 +24,9 @@ pub(crate) fn exec(place: &Place, command: Vec<String>, sandbox: &Sandbox) -> Re
         command,
         environment: merge(of_container.into_iter().chain(terminal)),
         working_directory: PathBuf::from("/"),
-        identity: None,
-        privileges: Privileges::Container,
+        identity: state.user.and_then(User::identity),
+        privileges: state.privileges,
+        no_new_privileges: state.no_new_privileges,
         session: Session::Caller,
     };
     // Ctrl-C is for the command, which decides what it means; this program waits for its end.

@@ -83,6 +83,15 @@ fn make_directory(changes: &Path, image: &Path, name: &str) -> Result<PathBuf, R
     Ok(made)
 }
 
+/// Returns the permission bits of the image's `/run`.
+pub(crate) fn mode_of_run(image: &Unpacked) -> Result<u32, RunError> {
+    let run = image.root.join("run");
+    Ok(match is_directory(&run)? {
+        true => fs::symlink_metadata(&run).map_err(RunError::File)?.mode() & 0o7777,
+        false => 0o755,
+    })
+}
+
 fn is_directory(path: &Path) -> Result<bool, RunError> {
     match fs::symlink_metadata(path) {
         Ok(facts) => Ok(facts.is_dir()),

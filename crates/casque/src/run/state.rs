@@ -4,13 +4,14 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use casque_sandbox::{FileLock, ProcessHandle};
+use casque_sandbox::{FileLock, Privileges, ProcessHandle};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::error::RunError;
 use super::name::Name;
 use super::publish::Publish;
+use super::user::User;
 
 /// The version of [`State`] this code writes.
 const VERSION: u32 = 1;
@@ -34,10 +35,24 @@ pub(crate) struct State {
     pub(crate) stop_signal: i32,
     /// Its published ports.
     pub(crate) published: Vec<Publish>,
+    /// Who runs it; none is root.
+    #[serde(default)]
+    pub(crate) user: Option<User>,
+    /// What root may do inside.
+    #[serde(default = "usual_privileges")]
+    pub(crate) privileges: Privileges,
+    /// Nothing inside gets more rights than it has.
+    #[serde(default)]
+    pub(crate) no_new_privileges: bool,
     /// What is its `/data`.
     pub(crate) data: PathBuf,
     /// How it ended; nothing while it runs, or when its supervisor was killed.
     pub(crate) ended: Option<i32>,
+}
+
+/// What a container had whose state does not say it.
+fn usual_privileges() -> Privileges {
+    Privileges::Container
 }
 
 /// Where all containers are known.
@@ -203,6 +218,9 @@ impl State {
             stop_signal: 15,
             published: Vec::new(),
             data: PathBuf::new(),
+            user: None,
+            privileges: usual_privileges(),
+            no_new_privileges: false,
             ended: None,
         }
     }
