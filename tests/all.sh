@@ -91,6 +91,10 @@ running() {
     step tests/update.sh
     step tests/verify.sh
     step tests/backup.sh
+    step tests/docs.sh
+    step tests/anywhere.sh --engine docker
+    step tests/anywhere.sh --engine podman
+    step tests/anywhere.sh --engine none
     step tests/demo.sh --engine docker
     step tests/demo.sh --engine none
     step tests/demo-release.sh

@@ -52,16 +52,17 @@ main() {
 # The handbook's own names are used as they are, so nobody else's may be lost for it.
 nothing_is_in_the_way() {
     local thing
-    for thing in backend backend-trial; do
+    for thing in backend backend-trial backend-hardened; do
         ! docker container inspect "$thing" >/dev/null 2>&1 || die "there is a container \`$thing\`: docker rm it first"
         at_exit "docker rm --force --volumes '$thing' >/dev/null 2>&1"
     done
-    ! docker volume inspect backend-data >/dev/null 2>&1 || die "there is a volume \`backend-data\`: docker volume rm it first"
-    # What is named last is done first, and a volume goes after its container.
-    at_exit "docker rm --force backend >/dev/null 2>&1; docker volume rm --force backend-data >/dev/null 2>&1"
+    for thing in backend-data backend-restored backend-hardened; do
+        ! docker volume inspect "$thing" >/dev/null 2>&1 || die "there is a volume \`$thing\`: docker volume rm it first"
+        # What is named last is done first, and a volume goes after its container.
+        at_exit "docker volume rm --force '$thing' >/dev/null 2>&1"
+    done
+    at_exit "docker rm --force backend backend-hardened >/dev/null 2>&1"
     at_exit "docker image rm --force '$REPOSITORY:NEXT' >/dev/null 2>&1"
-    ! docker volume inspect backend-restored >/dev/null 2>&1 || die "there is a volume \`backend-restored\`: docker volume rm it first"
-    at_exit "docker volume rm --force backend-restored >/dev/null 2>&1"
 }
 
 # Brings about what a block speaks of, runs it, and looks at what came of it.
@@ -89,6 +90,7 @@ run_block() {
         run-line) same "the image prints the line" "$(jq -r '.[] | select(.name == "run").commands' "$work/blocks.json")" "$(<"$work/said")" ;;
         details) grep -q '"services"' "$work/said" || die "the token does not open the details: $(<"$work/said")" ;;
         set) grep -qx 20 "$work/said" || die "log-size is not 20: $(<"$work/said")" ;;
+        hardened) wait_for 180 "it is ready" docker exec backend-hardened backend health ;;
         backup) wait_for 180 "ready after the backup" status_is_ready http://127.0.0.1 ;;
         exit-code) same "$1" "running 0" "$(<"$work/said")" ;;
         certificate | set-secret | restart) wait_for 180 "ready after $1" status_is_ready http://127.0.0.1 ;;

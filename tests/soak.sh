@@ -8,6 +8,7 @@ tests/ordinary-user.sh --full
 tests/same-bytes.sh --bare
 tests/engines.sh --all
 demo/image.sh
+for engine in docker podman none; do tests/anywhere.sh --engine "$engine" --all; done
 tests/stop-and-kill.sh --rounds 50 --least 200
 # After the builds above its first half is in the cache.
 tests/reproducible.sh examples/backend/casque.layered.toml

@@ -116,8 +116,19 @@ pub enum Error {
         /// What was reached, and what was refused.
         reason: String,
     },
+    /// Nobody knows what this process may do.
+    #[error("cannot ask for this process's capabilities: {0}")]
+    Capabilities(io::Error),
+    /// Root in name alone.
+    #[error(
+        "root of this container lacks the capabilities {}, which giving each service its own user takes; \
+         start with `--user 1234567:0`, which needs none, or with `--cap-add {}`",
+        .0.join(", "),
+        .0.join(" --cap-add ")
+    )]
+    BareRoot(Vec<&'static str>),
     /// Something below `/run/casque` cannot be written.
-    #[error("cannot write `{}`: {source}; with a read-only root, `/run` needs a tmpfs", path.display())]
+    #[error("cannot write `{}`: {source}; {}", path.display(), run_remedy(.source.kind()))]
     Run {
         /// What.
         path: PathBuf,
@@ -296,12 +307,23 @@ pub enum TemplateProblem {
     },
 }
 
+/// Says what lets a start write below `/run`.
+fn run_remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            "start with group 0, as in `--user 1234567:0`, or with `--tmpfs /run:mode=1777`"
+        }
+        _ => "with a read-only root, start with `--tmpfs /run --tmpfs /tmp`",
+    }
+}
+
 impl Error {
     /// Returns the exit code that PID 1 and scripts see.
     pub fn code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Templates(_) | Self::Checks(_) | Self::NotTakenOver(_) => 100,
             Self::DoesNotRun { .. } | Self::Certificate { .. } | Self::External { .. } => 100,
+            Self::BareRoot(_) | Self::Run { .. } => 100,
             Self::Backup(Trouble::Unusable(_)) => 65,
             Self::Backup(Trouble::NotEmpty(_) | Trouble::NoRoom { .. } | Trouble::Busy) => 102,
             Self::Backup(Trouble::MayNotGive) => 102,

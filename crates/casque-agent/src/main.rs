@@ -16,6 +16,7 @@ mod mounts;
 mod names;
 mod plan;
 mod prepare;
+mod privileges;
 mod render;
 mod root;
 mod run;

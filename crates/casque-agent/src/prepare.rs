@@ -25,6 +25,7 @@ use crate::hand_over;
 use crate::logs::logs;
 use crate::mounts;
 use crate::plan::{self, Found};
+use crate::privileges;
 use crate::render::Renderer;
 use crate::root::Root;
 use crate::seed;
@@ -48,6 +49,7 @@ pub fn prepare(
 ) -> Result<Vec<String>, Error> {
     // Whatever it was: the modes below are meant as they are written.
     umask(Mode::from_raw_mode(0o022));
+    privileges::check()?;
     let plan = read_plan(root)?;
     let stamp = read_stamp(root, &plan)?;
     let mut settings = Sources::of(&plan, environment, root).resolve().map_err(Error::Settings)?;

@@ -82,6 +82,16 @@ impl Accounts {
         self.users.iter().find(|line| line.uid == uid).map(|line| line.name.as_str())
     }
 
+    /// Returns the numbers of a user and of its primary group, when that has no other member and neither is root's.
+    pub(crate) fn with_own_group(&self, uid: u32) -> Option<(u32, u32)> {
+        let user = self.users.iter().find(|line| line.uid == uid)?;
+        let others = self.users.iter().any(|line| line.gid == user.gid && line.uid != uid);
+        let members =
+            self.groups.iter().filter(|group| group.gid == user.gid).flat_map(|group| &group.members);
+        let shared = others || members.into_iter().any(|name| *name != user.name);
+        (uid != 0 && user.gid != 0 && !shared).then_some((uid, user.gid))
+    }
+
     /// Returns every user's name.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.users.iter().map(|line| line.name.as_str())
@@ -103,5 +113,17 @@ mod tests {
         assert_eq!(accounts.identity("web", Some("ssl")).unwrap().gid, 110);
         assert!(accounts.identity("nobody", None).is_none());
         assert!(accounts.identity("web", Some("none")).is_none());
+    }
+
+    #[test]
+    fn a_group_is_a_users_own_when_nobody_else_is_in_it() {
+        let accounts = Accounts::parse(
+            "root:x:0:0:root:/root:/bin/bash\nweb:x:33:33:w:/:/\ndb:x:34:34:d:/:/\nother:x:35:36:d:/:/\nlast:x:36:36:d:/:/\n",
+            "root:x:0:\nweb:x:33:web\ndb:x:34:web\nother:x:36:\n",
+        );
+        assert_eq!(accounts.with_own_group(33), Some((33, 33)));
+        for uid in [0, 34, 35, 36, 99] {
+            assert_eq!(accounts.with_own_group(uid), None, "{uid}");
+        }
     }
 }

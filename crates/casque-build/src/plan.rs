@@ -1,9 +1,7 @@
 //! The last layer: the run plan, the templates, the front's includes and the customer's command.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use casque_format::image::{DataDirectory, ImagePlan, Product, VERSION};
@@ -20,7 +18,7 @@ use crate::identity::Accounts;
 use crate::inputs::Inputs;
 use crate::manifest::{Front, LayerStep, Manifest, StepNetwork};
 use crate::stage::{Parts, Recipe, Stage};
-use crate::{front, persist, sbom, services, template};
+use crate::{data, front, group_zero, persist, sbom, services, template};
 
 /// The status path of a product without a front.
 const STATUS_PATH: &str = "/status";
@@ -49,12 +47,14 @@ impl Builder<'_> {
             let write = || {
                 fs_err::write(located(root, Path::new(paths::IMAGE_PLAN))?, text)?;
                 fs_err::os::unix::fs::symlink(paths::AGENT, command)?;
-                let data = located(root, Path::new(paths::DATA))?;
-                fs_err::create_dir_all(&data)?;
-                // An empty named volume takes this mode: group 0 is what an arbitrary user of an engine has.
-                fs_err::set_permissions(data, Permissions::from_mode(0o775))
+                data::prepare(root, &plan.data)
             };
-            write().map_err(BuildError::Root)?;
+            for path in write().map_err(BuildError::Root)? {
+                notes.push(format!(
+                    "the image has `{path}`, which an empty named volume takes over and no other; \
+                     `[data] persist` is for what a start is to find"
+                ));
+            }
             self.write_bill(below, root).map_err(BuildError::Root)?;
             Ok(Some(Report::of_notes(notes)))
         })?;
@@ -178,6 +178,9 @@ impl Builder<'_> {
         for path in &manifest.content.data.persist {
             plan.persist.push(persist::install(root, path.get_ref(), self.epoch)?);
         }
+        let users = plan.services.values().filter_map(|service| service.service.user.as_ref());
+        let owners: Vec<_> = users.filter_map(|user| accounts.with_own_group(user.uid)).collect();
+        group_zero::give(root, &owners).map_err(BuildError::Root)?;
         Ok(plan)
     }
 }
