@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use casque_format::forms;
+use casque_secrets::{Replacer, Secret as Named};
 use thiserror::Error;
 
 use crate::manifest::{LayerStep, Secret};
 
-mod forms;
 mod given;
 mod search;
 
@@ -27,8 +27,10 @@ const SHORTEST: usize = 8;
 #[derive(Clone)]
 pub struct Secrets {
     values: BTreeMap<String, Vec<u8>>,
-    /// Finds what has to be masked.
-    masked: AhoCorasick,
+    /// The same, to be searched for.
+    named: Vec<Named>,
+    /// Masks them.
+    replacer: Replacer,
 }
 
 /// What can be wrong with secrets.
@@ -122,9 +124,11 @@ impl Secrets {
                 return Err(SecretError::Short { id: id.clone(), length });
             }
         }
-        let patterns: Vec<Vec<u8>> = values.values().flat_map(|value| forms::masked(value)).collect();
-        let masked = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(patterns);
-        Ok(Self { masked: masked.expect("secrets are far shorter than what an automaton takes"), values })
+        let named = |(name, value): (&String, &[u8])| Named { name: name.clone(), value: value.to_vec() };
+        let whole: Vec<Named> = values.iter().map(|(id, value)| named((id, value))).collect();
+        let lines = values.iter().flat_map(|(id, value)| forms::lines(value).map(move |line| (id, line)));
+        let masked: Vec<Named> = lines.map(named).chain(whole.iter().cloned()).collect();
+        Ok(Self { replacer: Replacer::new(&masked), named: whole, values })
     }
 
     /// Tells whether none was given.
@@ -137,8 +141,7 @@ impl Secrets {
         if self.values.is_empty() {
             return text.to_owned();
         }
-        let masks = vec![MASK; self.masked.patterns_len()];
-        String::from_utf8_lossy(&self.masked.replace_all_bytes(text.as_bytes(), &masks)).into_owned()
+        String::from_utf8_lossy(&self.replacer.replace(text.as_bytes(), |_| MASK)).into_owned()
     }
 
     /// Returns the names of those that no layer asks for.

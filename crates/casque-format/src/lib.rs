@@ -29,6 +29,8 @@ pub mod difference;
 #[cfg(feature = "digest")]
 pub mod digest;
 pub mod doctor;
+#[cfg(feature = "forms")]
+pub mod forms;
 pub mod image;
 pub mod marks;
 pub mod once;

@@ -7,7 +7,7 @@ use crate::repository::{assert_none, crates, read, root};
 
 /// The crates of this workspace that each crate may use, its tests included. A new edge is a decision: it
 /// belongs into ARCHITECTURE.md too.
-const EDGES: [(&str, &[&str]); 18] = [
+const EDGES: [(&str, &[&str]); 19] = [
     (
         "casque",
         &[
@@ -20,7 +20,10 @@ const EDGES: [(&str, &[&str]); 18] = [
             "casque-sign",
         ],
     ),
-    ("casque-agent", &["casque-format", "casque-handbook", "casque-settings", "casque-sign"]),
+    (
+        "casque-agent",
+        &["casque-format", "casque-handbook", "casque-secrets", "casque-settings", "casque-sign"],
+    ),
     (
         "casque-build",
         &[
@@ -31,6 +34,7 @@ const EDGES: [(&str, &[&str]); 18] = [
             "casque-python",
             "casque-replay",
             "casque-sandbox",
+            "casque-secrets",
             "casque-settings",
             "casque-sign",
             "casque-units",
@@ -46,6 +50,7 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("casque-python", &["casque-fetch", "casque-format"]),
     ("casque-replay", &["casque-fetch", "casque-format"]),
     ("casque-sandbox", &[]),
+    ("casque-secrets", &["casque-format"]),
     ("casque-settings", &["casque-format"]),
     ("casque-shim", &["casque-format", "casque-units"]),
     ("casque-sign", &["casque-format"]),

@@ -32,8 +32,9 @@ const EXCEPTIONS: [(&str, &str); 1] = [
 ];
 
 /// What crates may not do, as words that their product code does not hold.
-const FORBIDDEN: [(&str, &[&str]); 12] = [
+const FORBIDDEN: [(&str, &[&str]); 13] = [
     ("casque-depot", &["process::Command", "casque_image", "casque_build"]),
+    ("casque-secrets", &["std::fs", "fs_err", "std::net", "std::process", "std::env"]),
     ("casque-sign", &["std::fs", "fs_err", "std::net", "std::process", "std::env"]),
     ("casque-format", &["std::fs", "fs_err", "std::io", "std::net", "std::process", "std::env"]),
     ("casque-units", &["std::fs", "fs_err", "std::net", "std::process", "std::env"]),
