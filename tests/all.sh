@@ -95,6 +95,7 @@ running() {
     step tests/anywhere.sh --engine docker
     step tests/anywhere.sh --engine podman
     step tests/anywhere.sh --engine none
+    step tests/support-bundle.sh
     step tests/demo.sh --engine docker
     step tests/demo.sh --engine none
     step tests/demo-release.sh

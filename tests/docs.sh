@@ -92,6 +92,7 @@ run_block() {
         set) grep -qx 20 "$work/said" || die "log-size is not 20: $(<"$work/said")" ;;
         hardened) wait_for 180 "it is ready" docker exec backend-hardened backend health ;;
         backup) wait_for 180 "ready after the backup" status_is_ready http://127.0.0.1 ;;
+        support-bundle) tar -xzOf "$work/here/backend-support.tar.gz" support-bundle/manifest.json | jq --exit-status '.members | length > 5' >/dev/null ;;
         exit-code) same "$1" "running 0" "$(<"$work/said")" ;;
         certificate | set-secret | restart) wait_for 180 "ready after $1" status_is_ready http://127.0.0.1 ;;
         renew) wait_for 20 "the certificate is served" serves_certificate ;;

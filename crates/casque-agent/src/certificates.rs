@@ -50,7 +50,7 @@ pub fn warning(certificate: &Certificate, now: i64) -> Option<String> {
 }
 
 /// Reads a chain: the first is whose it is, and it is good until the first of all ends.
-fn certificate(setting: &str, text: &str) -> Option<Certificate> {
+pub fn certificate(setting: &str, text: &str) -> Option<Certificate> {
     let (mut subject, mut not_after) = (None, i64::MAX);
     for block in Pem::iter_from_buffer(text.as_bytes()) {
         let block = block.ok()?;

@@ -99,6 +99,11 @@ pub enum Word {
     ///
     /// As in `docker run --rm -i -v NAME:/data IMAGE restore < FILE`, without `-t`.
     Restore(Restore),
+    /// Write what the vendor's support needs to stdout, without a secret in it
+    ///
+    /// As in `docker exec CONTAINER COMMAND support-bundle > FILE`, without `-t`; where no container runs,
+    /// `docker run --rm -v NAME:/data IMAGE support-bundle > FILE`.
+    SupportBundle(SupportBundle),
     /// Print the full line that starts this image in production
     RunLine,
     /// Print this product's handbook: installation, settings, ports, update, exit codes
@@ -149,6 +154,20 @@ pub struct Backup {
     /// Give up when nobody has read for so many seconds
     #[arg(long, hide = true, default_value_t = 300)]
     pub patience: u32,
+}
+
+/// How to make a bundle.
+#[derive(Debug, Args)]
+pub struct SupportBundle {
+    /// List what would be in it, and what was replaced; nothing is written
+    #[arg(long)]
+    pub preview: bool,
+    /// Print the list as a JSON document
+    #[arg(long, requires = "preview")]
+    pub json: bool,
+    /// Give a part up when nothing has come of it for so many seconds
+    #[arg(long, hide = true, default_value_t = 5)]
+    pub patience: u64,
 }
 
 /// How to restore.

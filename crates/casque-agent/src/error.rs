@@ -8,6 +8,7 @@ use casque_sign::archive::ArchiveError;
 use thiserror::Error;
 
 use crate::backup::{KeyError, Trouble};
+use crate::bundle::BundleError;
 use crate::hand_over::Refusal;
 use crate::render::RenderError;
 use crate::settings::{Origin, Problem};
@@ -53,11 +54,14 @@ pub enum Error {
     /// A backup cannot be encrypted or decrypted as asked.
     #[error(transparent)]
     BackupKey(KeyError),
-    /// A backup would go to a terminal.
+    /// A backup or a bundle would go to a terminal; the word that was given.
     #[error(
-        "stdout is a terminal or closed: write the backup to a file, as in `docker exec CONTAINER COMMAND backup > FILE`, without `-t`"
+        "stdout is a terminal or closed: write to a file, as in `docker exec CONTAINER COMMAND {0} > FILE`, without `-t`"
     )]
-    NoOutput,
+    NoOutput(&'static str),
+    /// There is no support bundle.
+    #[error(transparent)]
+    Bundle(BundleError),
     /// A backup would come from a terminal.
     #[error("stdin is a terminal or closed: give the backup there, as in `docker run --rm -i -v NAME:{data} IMAGE restore < FILE`, without `-t`", data = paths::DATA)]
     NoInput,
@@ -327,7 +331,7 @@ impl Error {
             Self::Backup(Trouble::Unusable(_)) => 65,
             Self::Backup(Trouble::NotEmpty(_) | Trouble::NoRoom { .. } | Trouble::Busy) => 102,
             Self::Backup(Trouble::MayNotGive) => 102,
-            Self::BackupKey(_) | Self::NoOutput | Self::NoInput => 64,
+            Self::BackupKey(_) | Self::NoOutput(_) | Self::NoInput => 64,
             Self::Stamp(_)
             | Self::Restoring
             | Self::OtherUser { .. }
@@ -344,6 +348,8 @@ impl Error {
             Self::Archive(_) => 65,
             Self::NoKey => 78,
             Self::Unreachable(_) => 69,
+            Self::Bundle(error) if error.is_forbidden() => 77,
+            Self::Bundle(error) if error.is_of_settings() => 100,
             Self::Forbidden(_) | Self::ForbiddenPlan => 77,
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Self::Exec { .. } | Self::Become { .. } => 126,

@@ -1,6 +1,7 @@
 //! Settings, templates and the status page beside PID 1, and the customer's command.
 
 mod backup;
+mod bundle;
 mod certificates;
 mod cli;
 mod control;

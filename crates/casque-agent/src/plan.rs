@@ -12,6 +12,7 @@ use casque_format::settings::{Kind, OUTGOING_PROXY, OUTGOING_PROXY_EXCEPTIONS, T
 use crate::certificates;
 use crate::env::Environment;
 use crate::settings::Settings;
+use crate::settings::hidden::{has_urls, passwords};
 use crate::tls::Https;
 use crate::tls::authorities::Bundle;
 
@@ -180,12 +181,20 @@ impl Start<'_> {
     }
 }
 
-/// Returns every secret, and every line of one that has several: PID 1 masks line by line.
+/// Returns every secret, every line of one that has several, for PID 1 masks line by line, and the password of each URL: services
+/// write of that what they have trouble with.
 fn mask(settings: &Settings) -> Vec<String> {
-    let secrets =
-        settings.values().filter(|setting| setting.is_secret()).filter_map(|setting| setting.text());
-    let parts: BTreeSet<&str> = secrets.flat_map(|secret| secret.lines().chain([secret])).collect();
-    parts.into_iter().filter(|part| !part.trim().is_empty()).map(str::to_owned).collect()
+    let mut parts = BTreeSet::new();
+    for (one, text) in settings.values().filter_map(|one| Some((one, one.text()?))) {
+        let own = if one.is_secret() { text.lines().chain([text]).collect() } else { Vec::new() };
+        parts.extend(own.into_iter().map(str::to_owned));
+        if has_urls(&one.setting) {
+            parts.extend(
+                passwords(text.as_bytes()).into_iter().filter_map(|part| String::from_utf8(part).ok()),
+            );
+        }
+    }
+    parts.into_iter().filter(|part| !part.trim().is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -272,7 +281,7 @@ pub mod tests {
         assert_eq!(external.user.as_ref().unwrap().uid, 7);
         // Another try of PID 1 would be refused like the first.
         assert_eq!(external.restart.policy, RestartPolicy::Never);
-        assert!(plan.mask.contains(&"mongodb://u:p@db/x".to_owned()));
+        assert_eq!(plan.mask, ["mongodb://u:p@db/x", "p"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::ui;
 use crate::words::settings::{change, check};
 use crate::words::{
     backup, events, exec_as, external, health, logs, program, reload, restore, service, settings, status,
-    verify,
+    support_bundle, verify,
 };
 
 /// What sysexits(3) calls a usage error.
@@ -86,6 +86,7 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
         }
         Word::Backup(options) => backup::run(&root, &options, environment, clock).map(|()| String::new()),
         Word::Restore(options) => restore::run(&root, &options, environment),
+        Word::SupportBundle(options) => support_bundle::run(&root, &options, environment, clock()),
         Word::RunLine => Ok(casque_handbook::run_line(&read_plan(&root)?)),
         Word::Docs { html: true } => Ok(casque_handbook::html(&read_plan(&root)?)),
         Word::Docs { html: false } => Ok(casque_handbook::markdown(&read_plan(&root)?)),

@@ -40,6 +40,13 @@ pub fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// Writes one line of progress to stderr when somebody looks at it.
+pub fn progress(line: &str) {
+    if io::stderr().is_terminal() {
+        tell(line);
+    }
+}
+
 /// Returns stdout, for what is no text, unless it is a terminal.
 pub fn output() -> Option<OwnedFd> {
     let stdout = io::stdout();

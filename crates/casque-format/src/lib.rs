@@ -10,6 +10,7 @@
 //! | [`syslog::Cursor`] | `casque-agent serve` | `casque-agent serve` | [`paths::SYSLOG_CURSOR`] |
 //! | [`stamp::Stamp`] | `casque-agent prepare` | `casque-agent prepare` | [`paths::STAMP`] |
 //! | [`backup::Header`] | `backend backup` | `backend restore` | the backup |
+//! | [`bundle::Manifest`] | `backend support-bundle` | the vendor's support | the bundle |
 //! | [`shim::Report`] | `casque-shim` | `casque build` | the step's state directory |
 //! | [`status::Status`] | `casque-agent serve` | the customer's monitor | `GET /status` |
 //! | [`spdx::Document`] | `casque build` | `casque inspect`, scanners | [`paths::BILL`] |
@@ -23,6 +24,7 @@
 #[cfg(feature = "release")]
 pub mod archive;
 pub mod backup;
+pub mod bundle;
 pub mod control;
 pub mod cron;
 pub mod difference;

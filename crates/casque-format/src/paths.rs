@@ -38,6 +38,8 @@ pub const SEEDS: &str = "/usr/lib/casque/seeds";
 pub const SETTINGS_FILE: &str = "/data/config/settings.toml";
 /// Generated secrets, one file each, mode 0600.
 pub const SECRETS: &str = "/data/casque/secrets";
+/// The key by which names of secrets in support bundles are made. Mode 0600.
+pub const PSEUDONYMS: &str = "/data/casque/pseudonyms.key";
 /// Which product and instance the volume belongs to.
 pub const STAMP: &str = "/data/casque/stamp.json";
 /// What a restore has not finished; gone when it has.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use self::archive::{Contents, measure, write};
-pub use self::keys::{KeyError, Keys, Lock};
+pub use self::keys::{KeyError, Keys, Lock, PASSPHRASE};
 pub use self::owners::Owners;
 pub use self::read::Backup;
 pub use self::stage::Stage;

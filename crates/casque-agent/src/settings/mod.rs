@@ -1,6 +1,7 @@
 //! The product's settings: where each value comes from, and whether it is one.
 
 pub mod file;
+pub mod hidden;
 pub mod problem;
 pub mod resolve;
 pub mod secrets;

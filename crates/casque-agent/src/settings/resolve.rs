@@ -210,15 +210,15 @@ fn holds(condition: &Condition, all: &Settings) -> bool {
 }
 
 /// One setting, looked for everywhere.
-struct One<'a> {
-    name: &'a str,
-    setting: &'a Setting,
-    sources: &'a Sources<'a>,
+pub(super) struct One<'a> {
+    pub(super) name: &'a str,
+    pub(super) setting: &'a Setting,
+    pub(super) sources: &'a Sources<'a>,
 }
 
 impl One<'_> {
     /// Returns its name and those it had.
-    fn names(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name).chain(self.setting.renamed_from.iter().map(String::as_str))
     }
 
@@ -228,6 +228,20 @@ impl One<'_> {
         let now = own.chain(self.setting.variables.iter().cloned()).map(|variable| (variable, false));
         let old = self.setting.renamed_from.iter();
         now.chain(old.map(|old| (environment_name(self.sources.prefix, old), true)))
+    }
+
+    /// Returns all that variables and the files that they name give, whether it counts or not.
+    pub(super) fn given(&self) -> Result<Vec<Vec<u8>>, Problem> {
+        let environment = self.sources.environment;
+        let mut values = Vec::new();
+        for (variable, _) in self.variables() {
+            values.extend(environment.get(&variable).map(|value| value.as_encoded_bytes().to_vec()));
+            let variable = format!("{variable}_FILE");
+            if let Some(path) = environment.get(&variable) {
+                values.push(self.value_file(path, &variable)?);
+            }
+        }
+        Ok(values)
     }
 
     fn resolve(&self, file: &mut BTreeMap<String, FileValue>) -> Result<Resolved, Problem> {

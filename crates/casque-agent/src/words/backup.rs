@@ -24,7 +24,7 @@ const PIECE: usize = 4096;
 /// Writes the backup; the services run again afterwards, whatever becomes of it.
 pub fn run(root: &Root, options: &Backup, environment: &Environment, clock: Clock) -> Result<(), Error> {
     let teller = Teller { json: options.json };
-    let output = ui::output().ok_or(Error::NoOutput)?;
+    let output = ui::output().ok_or(Error::NoOutput("backup"))?;
     let lock = Lock::of(&options.recipient, options.passphrase_file.as_deref(), environment)
         .map_err(Error::BackupKey)?;
     let plan = read_plan(root)?;

@@ -12,4 +12,5 @@ pub mod restore;
 pub mod service;
 pub mod settings;
 pub mod status;
+pub mod support_bundle;
 pub mod verify;

@@ -342,7 +342,7 @@ fn a_backup_during_which_services_may_have_run_is_none() {
 }
 
 #[test]
-fn a_terminal_gets_no_backup_and_gives_none() {
+fn a_terminal_gets_no_backup_and_no_bundle_and_gives_none() {
     let instance = full();
     let on_terminal = |word: &str| {
         let root = instance.path("/").display().to_string();
@@ -351,8 +351,9 @@ fn a_terminal_gets_no_backup_and_gives_none() {
             Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap().trim().to_owned())
     };
-    let message = "error: stdout is a terminal or closed: write the backup to a file, as in `docker exec CONTAINER COMMAND backup > FILE`, without `-t`";
+    let message = "error: stdout is a terminal or closed: write to a file, as in `docker exec CONTAINER COMMAND backup > FILE`, without `-t`";
     assert_eq!(on_terminal("backup"), (Some(64), message.to_owned()));
+    assert_eq!(on_terminal("support-bundle"), (Some(64), message.replace("backup", "support-bundle")));
     let message = "error: stdin is a terminal or closed: give the backup there, as in `docker run --rm -i -v NAME:/data IMAGE restore < FILE`, without `-t`";
     assert_eq!(on_terminal("restore"), (Some(64), message.to_owned()));
 }

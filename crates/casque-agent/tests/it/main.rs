@@ -9,6 +9,7 @@ mod live;
 mod prepare;
 mod serve;
 mod settings;
+mod support_bundle;
 mod syslog;
 mod tls;
 mod words;
