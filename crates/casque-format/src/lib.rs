@@ -25,6 +25,7 @@
 pub mod archive;
 pub mod backup;
 pub mod bundle;
+pub mod capacity;
 pub mod control;
 pub mod cron;
 pub mod difference;

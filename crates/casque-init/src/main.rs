@@ -6,7 +6,6 @@
 
 mod arguments;
 mod backoff;
-mod capacity;
 mod chance;
 mod control;
 mod engine;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use casque_format::capacity::Capacity;
 use casque_format::cron::Schedule;
 use casque_format::image::Product;
 use casque_format::paths;
@@ -13,7 +14,6 @@ use casque_format::run::{
     self, Kind, Logs, Ready, Reload, Restart, RestartPolicy, RunPlan, Service, WhenLost,
 };
 
-use crate::capacity::Capacity;
 use crate::ready::Check;
 use crate::signal;
 

@@ -10,10 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
 
+use casque_format::capacity::Capacity;
 use casque_format::paths;
 
 use crate::arguments::Options;
-use crate::capacity::Capacity;
 use crate::control;
 use crate::engine::{self, Engine, Parts, PlanSource};
 use crate::exit::{INTERNAL, SETTINGS, VOLUME};
@@ -77,7 +77,7 @@ fn begin(options: &Options) -> Result<Engine, String> {
     let source = PlanSource {
         path: options.plan.clone().unwrap_or_else(|| PathBuf::from(paths::RUN_PLAN)),
         prepare: plan.services.first().cloned(),
-        place: Place { capacity: Capacity::of_container(), rendered: options.rendered.clone() },
+        place: Place { capacity: capacity(), rendered: options.rendered.clone() },
     };
     let parts = Parts { signals, control, log, source, once: options.once.clone() };
     Engine::new(plan, parts).map_err(|error| format!("cannot open `/dev/null`: {error}"))
@@ -89,6 +89,11 @@ fn first_plan(options: &Options) -> Result<Plan, PlanError> {
         Some(_) => Plan::nothing(),
         None => Plan::prepare(environment()),
     }
+}
+
+/// Finds out what the container may use.
+fn capacity() -> Capacity {
+    Capacity::of(sys::processors(), |path| fs::read_to_string(path).ok())
 }
 
 /// Returns the container's environment; what is not UTF-8 can be nobody's setting.

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use casque_format::capacity::Capacity;
 use casque_format::run::{Ready, Reload, Service};
-
-use crate::capacity::Capacity;
 
 /// What stands for the number of a replica.
 const PLACEHOLDER: &str = "{replica}";

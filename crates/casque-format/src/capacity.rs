@@ -1,44 +1,40 @@
-//! How many processors and how much memory this container may use: what the kernel shows of the machine is often more.
-
-use std::fs;
-use std::path::Path;
-
-use crate::sys;
+//! How many processors and how much memory a container may use: what the kernel shows of the machine is often more.
 
 /// What there is to share out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Capacity {
+pub struct Capacity {
     /// Processors, rounded up, at least one.
-    pub(crate) cpus: u32,
+    pub cpus: u32,
     /// Bytes.
-    pub(crate) memory: u64,
+    pub memory: u64,
 }
 
 impl Capacity {
-    /// Looks at the container's control groups, its processors and the machine's memory.
-    pub(crate) fn of_container() -> Self {
-        Self::read(Path::new("/"), sys::processors())
-    }
-
-    /// As [`Self::of_container`], of a root directory and a process that may run on `processors`.
-    fn read(root: &Path, processors: u32) -> Self {
-        let text = |path: &str| fs::read_to_string(root.join(path)).ok();
-        let number = |path: &str| text(path)?.trim().parse::<u64>().ok();
-        let quota = text("sys/fs/cgroup/cpu.max").as_deref().and_then(cpu_max).or_else(|| {
-            let quota = number("sys/fs/cgroup/cpu/cpu.cfs_quota_us")?;
-            share(quota, number("sys/fs/cgroup/cpu/cpu.cfs_period_us")?)
+    /// Looks at the container's control groups and the machine's memory, for a process that may run on `processors`. `read`
+    /// returns the text of a file.
+    pub fn of(processors: u32, read: impl Fn(&str) -> Option<String>) -> Self {
+        let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
+        let quota = read("/sys/fs/cgroup/cpu.max").as_deref().and_then(cpu_max).or_else(|| {
+            let quota = number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")?;
+            share(quota, number("/sys/fs/cgroup/cpu/cpu.cfs_period_us")?)
         });
         let limits = [
-            number("sys/fs/cgroup/memory.max"),
-            number("sys/fs/cgroup/memory.high"),
-            number("sys/fs/cgroup/memory/memory.limit_in_bytes"),
-            text("proc/meminfo").as_deref().and_then(total_memory),
+            number("/sys/fs/cgroup/memory.max"),
+            number("/sys/fs/cgroup/memory.high"),
+            number("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+            read("/proc/meminfo").as_deref().and_then(|text| memory(text, "MemTotal")),
         ];
         Self {
             cpus: quota.unwrap_or(u32::MAX).min(processors).max(1),
             memory: limits.into_iter().flatten().min().unwrap_or(0),
         }
     }
+}
+
+/// Returns the bytes of a line of `/proc/meminfo`, such as `MemAvailable`.
+pub fn memory(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Reads `max 100000` or `150000 100000`.
@@ -52,23 +48,16 @@ fn share(quota: u64, period: u64) -> Option<u32> {
     Some(u32::try_from(whole).unwrap_or(u32::MAX).max(1))
 }
 
-fn total_memory(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn capacity(files: &[(&str, &str)]) -> Capacity {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in [("proc/meminfo", "MemTotal:  8388608 kB\nMemFree: 1 kB\n")].iter().chain(files) {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        Capacity::read(root.path(), 8)
+        let machine = [("proc/meminfo", "MemTotal:  8388608 kB\nMemFree: 1 kB\n")];
+        let found = |path: &str| {
+            machine.iter().chain(files).find(|(known, _)| path.strip_prefix('/') == Some(*known))
+        };
+        Capacity::of(8, |path| found(path).map(|(_, text)| (*text).to_owned()))
     }
 
     const GIB: u64 = 1 << 30;
