@@ -6,21 +6,16 @@ mod scram;
 mod stream;
 mod target;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+pub use stream::{Duplex, reach};
 pub use target::Target;
 use tokio::time::timeout;
 
+use crate::tls::client::Trust;
+
 /// For everything that one address is asked.
 const LONGEST_TRY: Duration = Duration::from_secs(10);
-
-/// How the one end proves who it is.
-#[derive(Debug, Clone, Default)]
-pub struct Trust {
-    /// Authorities in PEM.
-    pub authorities: PathBuf,
-}
 
 /// Why an external service is of no use.
 #[derive(Debug, PartialEq, Eq)]

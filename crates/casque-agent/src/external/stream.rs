@@ -1,20 +1,13 @@
 //! A connection to an external service, encrypted where its URL asks for it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use fs_err as fs;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
 
-use super::{Refusal, Target, Trust};
+use super::{Refusal, Target};
 use crate::names;
+use crate::tls::client::{self, Trust};
 
 /// What is read and written.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
@@ -31,29 +24,35 @@ pub async fn open(target: &Target, trust: &Trust, host: &str, port: u16) -> Resu
             .map(|stream| Box::new(stream) as _)
             .map_err(|error| Refusal::passing(error.to_string()));
     }
-    let addresses = names::addresses(host, port).await;
-    let addresses = addresses.map_err(|error| Refusal::passing(error.to_string()))?;
-    let (stream, address) = connect(&addresses, host).await?;
+    let (stream, address) = reach(host, port).await?;
     if !target.is_secure() {
         return Ok(Box::new(stream));
     }
-    let reached =
-        if host == address.ip().to_string() { String::new() } else { format!(" at {}", address.ip()) };
-    let name = ServerName::try_from(host.to_owned());
-    let name = name.map_err(|_| Refusal::lasting("a certificate cannot be for this name"))?;
-    let connector = TlsConnector::from(Arc::new(configuration(target, trust)?));
+    let lasting = |error: std::io::Error| Refusal::lasting(error.to_string());
+    let name = client::name(host).map_err(lasting)?;
+    let connector = client::connector(&target.trust(trust)).map_err(lasting)?;
     match connector.connect(name, stream).await {
         Ok(stream) => Ok(Box::new(stream)),
         // What the other end sends while it comes up is no TLS either.
-        Err(error) => Err(Refusal::passing(format!("reached{reached}, but no TLS with it: {error}"))),
+        Err(error) => {
+            let ip = address.ip().to_string();
+            let at = if host == ip { String::new() } else { format!(" at {ip}") };
+            Err(Refusal::passing(format!("reached{at}, but no TLS with it: {error}")))
+        }
     }
 }
 
-async fn connect(addresses: &[SocketAddr], host: &str) -> Result<(TcpStream, SocketAddr), Refusal> {
+/// Connects to the first address of the host that answers, without encryption.
+///
+/// # Errors
+/// Names that are not known, addresses that do not answer.
+pub async fn reach(host: &str, port: u16) -> Result<(TcpStream, SocketAddr), Refusal> {
+    let addresses = names::addresses(host, port).await;
+    let addresses = addresses.map_err(|error| Refusal::passing(error.to_string()))?;
     let mut reasons = Vec::new();
     for address in addresses {
         match TcpStream::connect(address).await {
-            Ok(stream) => return Ok((stream, *address)),
+            Ok(stream) => return Ok((stream, address)),
             Err(error) if address.ip().to_string() == host => reasons.push(error.to_string()),
             Err(error) => reasons.push(format!("{}: {error}", address.ip())),
         }
@@ -62,65 +61,4 @@ async fn connect(addresses: &[SocketAddr], host: &str) -> Result<(TcpStream, Soc
         reasons.push("it has no address".to_owned());
     }
     Err(Refusal::passing(reasons.join(", ")))
-}
-
-fn configuration(target: &Target, trust: &Trust) -> Result<ClientConfig, Refusal> {
-    let provider = Arc::new(ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| Refusal::lasting(error.to_string()))?;
-    if target.trusts_anybody() {
-        let verifier = Arc::new(Anybody(provider));
-        return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
-    }
-    let own = ["tlscafile", "ssl_ca_certs"].iter().find_map(|name| target.options.get(*name));
-    let file = own.map_or_else(|| trust.authorities.clone(), Into::into);
-    let unreadable = |reason: String| Refusal::lasting(format!("no certificate authorities: {reason}"));
-    let text = fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    // One that cannot be used is no reason to trust none of the others.
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&text).flatten());
-    if roots.is_empty() {
-        return Err(unreadable(format!("none is in `{}`", file.display())));
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// For a URL that says so itself.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Refusal;
 use crate::names;
+use crate::tls::client::Trust;
 
 /// What a URL names. Secrets of it are in no message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,8 +88,16 @@ impl Target {
         }
     }
 
-    /// Says whether the other end need not prove who it is.
-    pub(super) fn trusts_anybody(&self) -> bool {
+    /// Returns by whom the other end has to be vouched for, `usual` unless the URL says otherwise.
+    pub(super) fn trust(&self, usual: &Trust) -> Trust {
+        if self.trusts_anybody() {
+            return Trust::Anybody;
+        }
+        let own = ["tlscafile", "ssl_ca_certs"].iter().find_map(|name| self.options.get(*name));
+        own.map_or_else(|| usual.clone(), |path| Trust::File(path.into()))
+    }
+
+    fn trusts_anybody(&self) -> bool {
         let on = |name: &str| self.options.get(name).is_some_and(|value| value == "true");
         let none = self.options.get("ssl_cert_reqs").is_some_and(|value| value == "none");
         on("tlsinsecure") || on("tlsallowinvalidcertificates") || none

@@ -6,17 +6,13 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use casque_format::settings::SYSLOG_AUTHORITY;
 use casque_format::syslog::{Position, Receiver, Transport};
-use fs_err as fs;
 use rustix::net::sockopt;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
@@ -27,6 +23,7 @@ use super::flight::Flight;
 use crate::names;
 use crate::root::Root;
 use crate::sys;
+use crate::tls::client::{self, Trust};
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 /// Whoever accepts in the place of a receiver that is not there, such as a balancer, hangs up soon.
@@ -233,25 +230,12 @@ fn slow() -> io::Error {
     io::Error::new(ErrorKind::TimedOut, format!("no answer within {} s", LONGEST_CONNECT.as_secs()))
 }
 
-/// Reads whom to trust, each time, since authorities are replaced.
 fn connector(root: &Root, receiver: &Receiver) -> io::Result<(TlsConnector, ServerName<'static>)> {
-    let (text, place) = match &receiver.authority {
-        Some(authority) => (authority.clone().into_bytes(), "`syslog-ca`".to_owned()),
-        None => (fs::read(root.join(&receiver.trusted))?, format!("`{}`", receiver.trusted)),
+    let trust = match &receiver.authority {
+        Some(authority) => Trust::Text { pem: authority.clone(), origin: SYSLOG_AUTHORITY.to_owned() },
+        None => Trust::File(root.join(&receiver.trusted)),
     };
-    let mut roots = RootCertStore::empty();
-    // One that cannot be used is no reason to trust none of the others.
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&text).flatten());
-    if roots.is_empty() {
-        return Err(io::Error::other(format!("there is no certificate authority in {place}")));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(receiver.host.clone()).map_err(io::Error::other)?;
-    Ok((TlsConnector::from(Arc::new(config)), name))
+    Ok((client::connector(&trust)?, client::name(&receiver.host)?))
 }
 
 /// A stream that writes when it is flushed, and counts what it wrote.

@@ -4,6 +4,7 @@
 //! well: a file that is replaced by a wrong one must not take a product off the net at its next start.
 
 pub mod authorities;
+pub mod client;
 pub mod front;
 pub mod host;
 mod own;

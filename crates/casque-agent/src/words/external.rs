@@ -9,9 +9,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::env::Environment;
 use crate::error::Error;
-use crate::external::{Target, Trust, check};
+use crate::external::{Target, check};
 use crate::plan::EXTERNAL_URL;
 use crate::tls::authorities;
+use crate::tls::client::Trust;
 use crate::ui;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
@@ -33,7 +34,7 @@ pub fn run(setting: &str, environment: &Environment, once: bool) -> Result<Strin
         Err(reason) => return Ok(format!("{setting}: {reason}, so that nothing was asked\n")),
     };
     let authorities = text("SSL_CERT_FILE").unwrap_or(authorities::OF_THE_IMAGE);
-    let trust = Trust { authorities: authorities.into() };
+    let trust = Trust::File(authorities.into());
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| refused(error.to_string()))?;
     runtime.block_on(wait(setting, &target, &trust, text("NOTIFY_SOCKET"), once))
