@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     disable_version_flag = true,
     subcommand_required = true,
-    after_help = "Type it after `docker exec CONTAINER`, or `docker run --rm IMAGE` for settings, run-line and docs.\n\
+    after_help = "Type it after `docker exec CONTAINER`, or `docker run --rm IMAGE` for settings, preflight, mail-test, run-line and docs.\n\
                   `docker run -it IMAGE bash` opens a shell."
 )]
 pub struct Cli {
@@ -56,9 +56,9 @@ pub enum Word {
     ///
     /// Only for root and the user of PID 1.
     ExecAs {
-        /// Take it from this plan
+        /// Take it from the plan on stdin
         #[arg(long, hide = true)]
-        plan: Option<String>,
+        plan: bool,
         /// Its name, as `status` shows it
         service: String,
         /// The command and its arguments
@@ -91,6 +91,14 @@ pub enum Word {
         #[arg(long)]
         json: bool,
     },
+    /// Say whether this host has what the product needs, before anything is started or while it runs
+    Preflight {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send one mail as the product does, and show each line of it
+    MailTest(MailTest),
     /// Write all data to stdout, the services being stopped meanwhile
     ///
     /// As in `docker exec CONTAINER COMMAND backup > FILE`, without `-t`. The services start again when it ends, however it ends.
@@ -134,6 +142,19 @@ pub enum Word {
     /// A program of the image
     #[command(external_subcommand)]
     Program(Vec<OsString>),
+}
+
+/// One mail.
+#[derive(Debug, Args)]
+pub struct MailTest {
+    /// To whom
+    pub address: String,
+    /// By whom, in the place of what the setting `mail-from` says
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<String>,
+    /// Which setting names the mail server, where there are several
+    #[arg(long)]
+    pub setting: Option<String>,
 }
 
 /// How to back up.

@@ -131,6 +131,31 @@ pub enum Error {
         .0.join(" --cap-add ")
     )]
     BareRoot(Vec<&'static str>),
+    /// The product cannot work on this host.
+    #[error("{}", lines(.0))]
+    CannotWork(Vec<String>),
+    /// Somebody asked whether it could, and it could not.
+    #[error("this product does not work here: {} failed", .failed.join(", "))]
+    Preflight {
+        /// Names of the checks, each quoted.
+        failed: Vec<String>,
+    },
+    /// No mail server to test.
+    #[error("{0}")]
+    NoMail(String),
+    /// What no mail can be sent to.
+    #[error(
+        "`{0}` is no address of a mail: it looks like `name@example.com`, in ASCII and without `<` and `>`"
+    )]
+    NoAddress(String),
+    /// A mail was not taken.
+    #[error("{failure}; {remedy}")]
+    Mail {
+        /// Where it ended, in the server's words.
+        failure: String,
+        /// What usually helps.
+        remedy: String,
+    },
     /// Something below `/run/casque` cannot be written.
     #[error("cannot write `{}`: {source}; {}", path.display(), run_remedy(.source.kind()))]
     Run {
@@ -327,7 +352,7 @@ impl Error {
         match self {
             Self::Settings(_) | Self::Templates(_) | Self::Checks(_) | Self::NotTakenOver(_) => 100,
             Self::DoesNotRun { .. } | Self::Certificate { .. } | Self::External { .. } => 100,
-            Self::BareRoot(_) | Self::Run { .. } => 100,
+            Self::BareRoot(_) | Self::CannotWork(_) | Self::Run { .. } => 100,
             Self::Backup(Trouble::Unusable(_)) => 65,
             Self::Backup(Trouble::NotEmpty(_) | Trouble::NoRoom { .. } | Trouble::Busy) => 102,
             Self::Backup(Trouble::MayNotGive) => 102,
@@ -342,11 +367,12 @@ impl Error {
             Self::UnknownCommand { .. }
             | Self::UnknownSetting { .. }
             | Self::UnknownService { .. }
-            | Self::SecretArgument { .. } => 64,
+            | Self::SecretArgument { .. }
+            | Self::NoAddress(_) => 64,
             Self::Archive(ArchiveError::Read(_)) => 1,
             Self::Archive(ArchiveError::Empty) => 64,
             Self::Archive(_) => 65,
-            Self::NoKey => 78,
+            Self::NoKey | Self::NoMail(_) => 78,
             Self::Unreachable(_) => 69,
             Self::Bundle(error) if error.is_forbidden() => 77,
             Self::Bundle(error) if error.is_of_settings() => 100,

@@ -5,19 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::process::Output;
 use std::time::Duration;
 
 use casque_format::paths;
 use casque_format::run::{RunPlan, Service};
 use fs_err as fs;
-use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::command::{self, ended, masked};
 use crate::error::Error;
-use crate::prepare::{bare, write_json};
+use crate::prepare::bare;
 use crate::root::Root;
 use crate::write::{self, Access};
 
@@ -63,14 +61,10 @@ pub fn exchange(root: &Root, files: &[File], plan: &RunPlan) -> Result<(), Error
             Err(error) => return Err(file.failed(error)),
         }
     }
-    let next = root.join(paths::NEXT_PLAN);
     let tried = before.iter().try_for_each(|(file, _)| file.write()).and_then(|()| {
-        write_json(&next, plan, Access::PRIVATE)?;
         let changed: BTreeSet<&str> = before.iter().map(|(file, _)| file.name).collect();
-        check(root, plan, &to_check(root, plan, &changed))
+        check(plan, &to_check(root, plan, &changed))
     });
-    // What is left of it nobody reads; the next exchange writes it anew.
-    let _ = fs::remove_file(&next);
     tried.inspect_err(|_| {
         for (file, content) in &before {
             let back = match content {
@@ -109,41 +103,18 @@ fn to_check<'a>(
     asked.filter_map(|(name, service)| Some((name.as_str(), service.check.as_ref()?))).collect()
 }
 
-fn check(root: &Root, plan: &RunPlan, checks: &BTreeMap<&str, &Vec<String>>) -> Result<(), Error> {
+fn check(plan: &RunPlan, checks: &BTreeMap<&str, &Vec<String>>) -> Result<(), Error> {
     let mut problems = Vec::new();
-    for (name, command) in checks {
-        let problem = match run(root, name, command) {
+    for (name, words) in checks {
+        let problem = match command::run(plan, name, words, LIMIT) {
             Ok(output) if output.status.success() => continue,
             Ok(output) => format!("{}{}", ended(output.status), said(&output)),
             Err(error) => error.to_string(),
         };
-        let text = format!("service `{name}` cannot take over the change: `{}` {problem}", command.join(" "));
+        let text = format!("service `{name}` cannot take over the change: `{}` {problem}", words.join(" "));
         problems.extend(masked(text, &plan.mask).lines().map(str::to_owned));
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::Checks(problems)) }
-}
-
-/// Runs a check as its service does.
-fn run(root: &Root, name: &str, command: &[String]) -> io::Result<Output> {
-    let mut own = Command::new("/proc/self/exe");
-    own.arg("--root").arg(root.path()).args(["exec-as", "--plan", paths::NEXT_PLAN, name, "--"]);
-    own.args(command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let child = own.spawn()?;
-    let pid = Pid::from_child(&child);
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || sender.send(child.wait_with_output()));
-    receiver.recv_timeout(LIMIT).unwrap_or_else(|_| {
-        let _ = kill_process_group(pid, Signal::KILL);
-        Err(io::Error::other(format!("takes longer than {} s", LIMIT.as_secs())))
-    })
-}
-
-fn ended(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with {code}"),
-        (None, Some(number)) => format!("was killed by signal {number}"),
-        (None, None) => "ended".to_owned(),
-    }
 }
 
 /// Returns the last lines of what a program wrote, each on a line of its own.
@@ -152,12 +123,4 @@ fn said(output: &Output) -> String {
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(MOST_LINES)..].iter().map(|line| format!("\n  {line}")).collect()
-}
-
-/// PID 1 does not know new secrets yet, and a program may repeat what it was given.
-fn masked(text: String, secrets: &[String]) -> String {
-    let mut secrets: Vec<&String> = secrets.iter().collect();
-    // A secret may be part of another.
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "********"))
 }

@@ -14,9 +14,25 @@ pub fn warning(root: &Root) -> Option<String> {
     Some(format!("data is not on a named volume: {reason}; start with `-v NAME:{}`", paths::DATA))
 }
 
+/// Returns what the volume is, such as its name and its file system.
+pub fn description(root: &Root) -> Option<String> {
+    let table = fs_err::read_to_string(root.join(MOUNT_TABLE)).ok()?;
+    let mount = mount(&table)?;
+    let what = match mount.root.strip_suffix("/_data").and_then(|rest| rest.rsplit_once("/volumes/")) {
+        Some((_, name)) => format!("the volume `{name}`"),
+        None if mount.root == "/" => "a file system of its own".to_owned(),
+        None => format!("the directory `{}` of a file system", mount.root),
+    };
+    Some(format!("{what}, {}", mount.file_system))
+}
+
+/// The last mount on the path is the one that is seen.
+fn mount(table: &str) -> Option<Mount<'_>> {
+    table.lines().filter_map(Mount::parse).rfind(|mount| mount.point == paths::DATA)
+}
+
 fn reason(table: &str) -> Option<&'static str> {
-    // The last mount on the path is the one that is seen.
-    let Some(mount) = table.lines().filter_map(Mount::parse).rfind(|mount| mount.point == paths::DATA) else {
+    let Some(mount) = mount(table) else {
         return Some("it is part of this container and is lost with it");
     };
     if matches!(mount.file_system, "tmpfs" | "ramfs") {
@@ -58,6 +74,20 @@ mod tests {
              601 600 8:1 {root} /data rw,relatime master:1 - {file_system} /dev/sda1 rw\n\
              602 600 0:51 / /data/cache rw - tmpfs tmpfs rw\n"
         )
+    }
+
+    #[test]
+    fn what_is_mounted_is_described() {
+        let described = |root: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            fs_err::create_dir_all(directory.path().join("proc/self")).unwrap();
+            fs_err::write(directory.path().join("proc/self/mountinfo"), table(root, "ext4")).unwrap();
+            description(&Root::new(directory.path().to_owned())).unwrap()
+        };
+        let of_docker = "/var/lib/docker/volumes/backend-data/_data";
+        assert_eq!(described(of_docker), "the volume `backend-data`, ext4");
+        assert_eq!(described("/srv/backend"), "the directory `/srv/backend` of a file system, ext4");
+        assert_eq!(described("/"), "a file system of its own, ext4");
     }
 
     #[test]

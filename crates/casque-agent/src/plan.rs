@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use casque_format::image::{ImagePlan, ImageService};
+use casque_format::image::{ImagePlan, ImageService, Needs};
 use casque_format::paths;
 use casque_format::run::{
     self, AgentConfig, Logs, Once, Ready, Restart, RestartPolicy, RunPlan, Service, Tls,
@@ -61,7 +61,7 @@ pub fn run_plan(plan: &ImagePlan, settings: &Settings, found: Found) -> RunPlan 
 }
 
 /// Returns the ports to open: where HTTPS is off, nobody waits on its port.
-fn listen(plan: &ImagePlan, https: Option<&Https>) -> Vec<u16> {
+pub fn listen(plan: &ImagePlan, https: Option<&Https>) -> Vec<u16> {
     let off = plan.https_port.filter(|_| https.is_none());
     plan.expose.iter().copied().filter(|port| Some(*port) != off).collect()
 }
@@ -84,7 +84,8 @@ pub fn agent_config(plan: &ImagePlan, settings: &Settings, https: Option<&Https>
     }
 }
 
-fn is_on(service: &ImageService, settings: &Settings) -> bool {
+/// Says whether a service itself runs, and not what stands in for it.
+pub fn is_on(service: &ImageService, settings: &Settings) -> bool {
     let on = |name: &String| settings.get(name).is_some_and(|setting| setting.is_on());
     service.when.as_ref().is_none_or(on) && !service.unless.as_ref().is_some_and(on)
 }
@@ -117,6 +118,7 @@ fn external(service: &ImageService, plan: &ImagePlan, settings: &Settings) -> Op
         unless: None,
         inherit: Vec::new(),
         environment_settings: BTreeMap::new(),
+        needs: Needs::default(),
     })
 }
 

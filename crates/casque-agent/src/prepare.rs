@@ -25,6 +25,7 @@ use crate::hand_over;
 use crate::logs::logs;
 use crate::mounts;
 use crate::plan::{self, Found};
+use crate::preflight;
 use crate::privileges;
 use crate::render::Renderer;
 use crate::root::Root;
@@ -57,7 +58,8 @@ pub fn prepare(
     set(&mut settings, &candidates);
     // Rendered once only to see that it can be: up to here nothing has been written.
     render(root, &plan.templates, &settings)?;
-    let mut warnings: Vec<String> = mounts::warning(root).into_iter().collect();
+    let mut warnings = preflight::at_start(root, &plan, &settings, now)?;
+    warnings.extend(mounts::warning(root));
     let https = tls::choose(Moment { root, now, running }, &plan, &settings, &mut warnings)?;
     let authorities = authorities::read(root, &mut warnings);
 
@@ -106,7 +108,7 @@ pub fn prepare(
 }
 
 /// Reads the stamp of the volume, or refuses it: nothing has been written then.
-fn read_stamp(root: &Root, plan: &ImagePlan) -> Result<Option<Stamp>, Error> {
+pub fn read_stamp(root: &Root, plan: &ImagePlan) -> Result<Option<Stamp>, Error> {
     if backup::is_unfinished(root) {
         return Err(Error::Restoring);
     }
@@ -202,7 +204,7 @@ fn check_writable(root: &Root, plan: &ImagePlan) -> Result<(), Error> {
 }
 
 /// Says who owns what this user may not use, and how it is handed over.
-fn unusable(root: &Root, plan: &ImagePlan, path: &str, source: io::Error) -> Error {
+pub fn unusable(root: &Root, plan: &ImagePlan, path: &str, source: io::Error) -> Error {
     let uid = geteuid().as_raw();
     let owner = fs::metadata(root.join(path)).or_else(|_| fs::metadata(root.join(paths::DATA)));
     let data = paths::DATA;
@@ -311,7 +313,7 @@ fn configuration(plan: &RunPlan, rendered: &[(&Template, String)]) -> String {
     Digest::of(&all).to_string()
 }
 
-pub fn write_json(path: &Path, document: &impl Serialize, access: Access) -> Result<(), Error> {
+fn write_json(path: &Path, document: &impl Serialize, access: Access) -> Result<(), Error> {
     let written = serde_json::to_vec_pretty(document)
         .map_err(io::Error::from)
         .and_then(|content| write::replace(path, &content, access));

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use casque_format::control::Request;
-use casque_format::paths;
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, Service, SettingsAction, Word};
+use crate::cli::{Cli, MailTest, Service, SettingsAction, Word};
 use crate::env::Environment;
 use crate::error::Error;
+use crate::preflight::Place;
 use crate::prepare::{prepare, read_plan};
 use crate::root::Root;
 use crate::serve::{Clock, serve};
@@ -17,8 +17,8 @@ use crate::settings::Sources;
 use crate::ui;
 use crate::words::settings::{change, check};
 use crate::words::{
-    backup, events, exec_as, external, health, logs, program, reload, restore, service, settings, status,
-    support_bundle, verify,
+    backup, events, exec_as, external, health, logs, mail_test, preflight, program, reload, restore, service,
+    settings, status, support_bundle, verify,
 };
 
 /// What sysexits(3) calls a usage error.
@@ -60,8 +60,8 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
         Word::Logs { service, lines, follow: false, json } => logs::run(&root, service, lines, json),
         Word::Events { json } => events::run(&root, json).map(|()| String::new()),
         Word::ExecAs { plan, service, command } => {
-            let plan = plan.as_deref().unwrap_or(paths::RUN_PLAN);
-            Err(exec_as::run(&root.join(plan), &service, &command, environment.get("TERM")))
+            let plan = if plan { exec_as::read(ui::input()) } else { exec_as::running(&root) };
+            Err(exec_as::run(plan, &service, &command, environment.get("TERM")))
         }
         Word::Restart(of) => command(&root, |service| Request::Restart { service }, of),
         Word::Stop(of) => command(&root, |service| Request::Stop { service }, of),
@@ -83,6 +83,16 @@ fn carry_out(cli: Cli, environment: &Environment, clock: Clock) -> Result<String
         Word::Verify { json } => {
             let now = u64::try_from(clock()).unwrap_or(0);
             verify::run(&read_plan(&root)?, ui::input(), now, json)
+        }
+        Word::Preflight { json } => {
+            let plan = read_plan(&root)?;
+            preflight::run(Place { root: &root, environment, plan: &plan, now: clock() }, json)
+        }
+        Word::MailTest(MailTest { address, from, setting }) => {
+            let plan = read_plan(&root)?;
+            let (from, setting) = (from.as_deref(), setting.as_deref());
+            let order = mail_test::Order { address: &address, from, setting, now: clock() };
+            mail_test::run(&Sources::of(&plan, environment, &root), &plan.product, &order)
         }
         Word::Backup(options) => backup::run(&root, &options, environment, clock).map(|()| String::new()),
         Word::Restore(options) => restore::run(&root, &options, environment),

@@ -16,8 +16,8 @@ use casque_format::settings::{Kind, Setting};
 pub use crate::trim::Keep;
 pub use error::{ManifestError, Place};
 pub use raw::{
-    Distribution, Front, HealthRule, HealthcheckRule, LayerStep, PackagePin, Python, ReadyRule, Release,
-    Secret, ServiceRule, StepNetwork,
+    Distribution, Front, HealthRule, HealthcheckRule, LayerStep, PackagePin, PreflightRule, Python,
+    ReadyRule, Release, Secret, ServiceRule, StepNetwork,
 };
 
 /// A manifest that passed every check that needs no archive and no root filesystem.

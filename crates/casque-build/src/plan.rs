@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use casque_format::image::{DataDirectory, ImagePlan, Product, VERSION};
+use casque_format::image::{DataDirectory, HostCheck, ImagePlan, Product, VERSION};
 use casque_format::paths;
 use casque_format::run::{Identity, LogLimit};
 use casque_format::shim::Report;
@@ -16,7 +16,7 @@ use crate::error::{BuildError, ServiceError};
 use crate::event::Event;
 use crate::identity::Accounts;
 use crate::inputs::Inputs;
-use crate::manifest::{Front, LayerStep, Manifest, StepNetwork};
+use crate::manifest::{Front, LayerStep, Manifest, PreflightRule, StepNetwork};
 use crate::stage::{Parts, Recipe, Stage};
 use crate::{data, front, group_zero, persist, sbom, services, template};
 
@@ -167,6 +167,7 @@ impl Builder<'_> {
             probes,
             https_port: manifest.https_port(),
             verify_keys: manifest.verify_keys.clone(),
+            preflight: host_checks(manifest),
         };
         let vendor = below.iter().filter(|stage| stage.record.vendor).map(|stage| stage.trees[0].as_path());
         for file in template::find(vendor, root).map_err(BuildError::Root)? {
@@ -203,6 +204,17 @@ fn logs(manifest: &Manifest) -> BTreeMap<String, LogLimit> {
     let rules = manifest.content.logs.iter();
     let limit = |size: u32, files| LogLimit { size: u64::from(size) << 20, files };
     rules.map(|(name, rule)| (name.clone(), limit(rule.size.get(), rule.files.get()))).collect()
+}
+
+fn host_checks(manifest: &Manifest) -> BTreeMap<String, HostCheck> {
+    let check = |rule: &PreflightRule| HostCheck {
+        service: rule.service.get_ref().clone(),
+        run: rule.run.clone(),
+        timeout_ms: rule.timeout.milliseconds,
+        consequence: rule.consequence.clone(),
+        remedy: rule.remedy.clone(),
+    };
+    manifest.content.preflight.iter().map(|(name, rule)| (name.clone(), check(rule))).collect()
 }
 
 fn data_directories(manifest: &Manifest, accounts: &Accounts) -> Result<Vec<DataDirectory>, ServiceError> {

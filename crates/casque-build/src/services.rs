@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use casque_format::image::ImageService;
+use casque_format::image::{ImageService, Needs};
 use casque_format::paths;
 use casque_format::run::{
     Health, Identity, Kind, Ready, Reload, Replicas, Restart, RestartPolicy, RunDirectory, Service, Sockets,
@@ -14,7 +14,7 @@ use casque_units::{Note, Startup, Step, Translated, Weight};
 
 use crate::error::ServiceError;
 use crate::identity::Accounts;
-use crate::manifest::raw::{ReloadRule, ReplicasRule};
+use crate::manifest::raw::{Bytes, NeedsRule, ReloadRule, ReplicasRule};
 use crate::manifest::{Front, Manifest, ReadyRule, ServiceRule};
 use crate::stop;
 use crate::unit::{self, NotFound};
@@ -80,8 +80,13 @@ pub(crate) fn services(
                 .iter()
                 .map(|(variable, setting)| (variable.clone(), setting.get_ref().clone()))
                 .collect(),
+            needs: needs(rule),
         };
         image.service.stop.timeout_ms = timeouts[name];
+        let looks = manifest.content.preflight.values().filter(|check| check.service.get_ref() == name);
+        for check in looks {
+            program_exists(name, &image.service, &check.run, root)?;
+        }
         for step in made.before {
             let before = before(&image, step);
             let name = free_name(name, rules, &all.services);
@@ -119,7 +124,14 @@ fn before(image: &ImageService, step: Step) -> ImageService {
     service.sockets = Sockets::None;
     service.remove.clear();
     service.stop.timeout_ms = BEFORE_STOP_MS;
-    ImageService { service, ..image.clone() }
+    ImageService { service, needs: Needs::default(), ..image.clone() }
+}
+
+/// What a host has to have for it.
+fn needs(rule: &ServiceRule) -> Needs {
+    let bytes = |amount: Option<Bytes>| amount.map(|Bytes(bytes)| bytes);
+    let NeedsRule { cpu, memory, disk } = &rule.needs;
+    Needs { cpu: cpu.clone(), memory: bytes(*memory), disk: bytes(*disk) }
 }
 
 /// Returns a name for what runs before the service `name`.
@@ -272,6 +284,7 @@ pub(crate) fn agent(identity: Identity) -> ImageService {
         unless: None,
         inherit: Vec::new(),
         environment_settings: BTreeMap::new(),
+        needs: Needs::default(),
     }
 }
 

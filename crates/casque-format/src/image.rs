@@ -1,6 +1,7 @@
 //! The plan that `casque build` writes into an image.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,25 @@ pub struct ImagePlan {
     /// Public keys, each in one line as minisign has it, that the archive of the next release may be signed by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verify_keys: Vec<String>,
+    /// What the vendor has looked at on a host, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub preflight: BTreeMap<String, HostCheck>,
+}
+
+/// A command of the vendor's that says whether a host has what the product needs. It ends with 0 where all is well, with 1
+/// where the product runs all the same, with 2 where it does not; the first line that it writes is the fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCheck {
+    /// It runs as this service does.
+    pub service: String,
+    /// Argument vector.
+    pub run: Vec<String>,
+    /// Milliseconds that it may take.
+    pub timeout_ms: u64,
+    /// What follows unless all is well.
+    pub consequence: String,
+    /// What helps then.
+    pub remedy: String,
 }
 
 /// What the image is.
@@ -86,6 +106,61 @@ pub struct ImageService {
     /// Environment variables that take a setting's value: variable to setting name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment_settings: BTreeMap<String, String>,
+    /// What a host has to have for it.
+    #[serde(default, skip_serializing_if = "Needs::is_empty")]
+    pub needs: Needs,
+}
+
+/// What a host has to have for a service, all its replicas together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// What its programs ask of the processor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpu: Vec<CpuFeature>,
+    /// Bytes of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Bytes in the volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
+}
+
+impl Needs {
+    /// Says whether any host will do.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Something that not every processor can, by the name that `/proc/cpuinfo` has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are known by these names alone")]
+pub enum CpuFeature {
+    Aes,
+    Avx,
+    Avx2,
+    Avx512f,
+    Bmi1,
+    Bmi2,
+    F16c,
+    Fma,
+    Movbe,
+    Pclmulqdq,
+    Popcnt,
+    Rdrand,
+    ShaNi,
+    #[serde(rename = "sse4_1")]
+    Sse41,
+    #[serde(rename = "sse4_2")]
+    Sse42,
+    Ssse3,
+}
+
+impl fmt::Display for CpuFeature {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// A file with marks. Its source is under [`crate::paths::TEMPLATES`], its place in the image is a

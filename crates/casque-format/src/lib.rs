@@ -19,6 +19,7 @@
 //! | `archive::ArchiveRecord` | `casque release`, `casque sign --archive` | the customer's command, `casque verify --archive` | a signed archive |
 //! | `release::Release` | `casque release` | `casque-depot`, customers | the depot |
 //! | `releasing::Told` | `casque release --json` | CI | stdout |
+//! | [`preflight::Preflight`] | `backend preflight --json` | whoever sets up a host | stdout |
 //! | [`doctor::Examination`] | `casque doctor --json` | whoever sets up a machine | stdout |
 
 #[cfg(feature = "release")]
@@ -38,6 +39,7 @@ pub mod image;
 pub mod marks;
 pub mod once;
 pub mod paths;
+pub mod preflight;
 #[cfg(feature = "release")]
 pub mod release;
 #[cfg(feature = "release")]

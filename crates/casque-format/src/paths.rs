@@ -14,8 +14,6 @@ pub const TEMPLATES: &str = "/usr/lib/casque/templates";
 pub const RUN: &str = "/run/casque";
 /// The resolved plan that PID 1 carries out. Mode 0600: it names every secret to mask.
 pub const RUN_PLAN: &str = "/run/casque/plan.json";
-/// The plan that is to follow, while it is checked. Mode 0600.
-pub const NEXT_PLAN: &str = "/run/casque/plan.next.json";
 /// Rendered forms of the marked files, under their own absolute path.
 pub const RENDERED: &str = "/run/casque/files";
 /// PID 1's socket. Open to connect, each command judged by the peer's uid.

@@ -1,6 +1,7 @@
 //! The resolved plan that PID 1 carries out, and the agent's configuration.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -315,6 +316,12 @@ pub enum Resource {
     Nproc,
     /// Bytes of stack.
     Stack,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// What a service's exit means.

@@ -36,6 +36,12 @@ impl Refusal {
     }
 }
 
+/// Says whether it is known what speaks at a URL.
+pub fn is_known(url: &str) -> bool {
+    let scheme = url.split("://").next().unwrap_or_default();
+    ["mongodb", "mongodb+srv", "redis", "rediss"].contains(&scheme)
+}
+
 /// Connects, logs in as the URL says and asks for a sign of life; needs no right beyond that. Returns what was reached.
 ///
 /// # Errors

@@ -68,7 +68,7 @@ impl Target {
         if !self.scheme.ends_with("+srv") {
             return Ok((self.hosts.clone(), target));
         }
-        let (name, _) = &self.hosts[0];
+        let (name, _) = self.first_host();
         let offers = names::offered(&format!("_mongodb._tcp.{name}")).await;
         let hosts = offers.map_err(|error| Refusal::passing(error.to_string()))?;
         for text in names::texts(name).await {
@@ -77,6 +77,11 @@ impl Target {
             }
         }
         Ok((hosts, target))
+    }
+
+    /// Returns the first host and its port.
+    pub fn first_host(&self) -> &(String, u16) {
+        &self.hosts[0]
     }
 
     /// Says whether the connection is encrypted.

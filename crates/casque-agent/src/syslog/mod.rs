@@ -60,6 +60,14 @@ pub fn receiver(settings: &Settings, bundle: Option<&str>) -> Option<Receiver> {
     })
 }
 
+/// Connects to the receiver, and sends nothing.
+///
+/// # Errors
+/// Why it is not reached.
+pub async fn reach(root: &Root, receiver: &Receiver) -> io::Result<()> {
+    link::Link::open(root, receiver).await.map(drop)
+}
+
 /// Returns the directories of the buffer: PID 1's, which the agent may read, and the agent's own below it.
 pub fn directories(plan: &ImagePlan) -> [DataDirectory; 2] {
     let cursor =

@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::root::Root;
+use crate::tls::client::Trust;
 
 /// What the package ca-certificates brings.
 pub const OF_THE_IMAGE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -73,6 +74,14 @@ pub fn read(root: &Root, warnings: &mut Vec<String>) -> Option<Bundle> {
     let digest = Digest::of(text.as_bytes()).to_string();
     let digest = digest.rsplit(':').next().unwrap_or_default();
     Some(Bundle { path: format!("{}{:.16}.pem", paths::TRUSTED, digest), text })
+}
+
+/// Returns by whom others have to be vouched for before a start has written what services trust.
+pub fn trust(root: &Root, warnings: &mut Vec<String>) -> Trust {
+    match read(root, warnings) {
+        Some(bundle) => Trust::Text { pem: bundle.text, origin: paths::AUTHORITIES.to_owned() },
+        None => Trust::File(root.join(OF_THE_IMAGE)),
+    }
 }
 
 /// Returns the files of the directory by name. Hidden ones are those that an orchestrator puts links to.

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 
+use casque_format::paths;
 use casque_format::run::{Resource, RunPlan, Service};
 use fs_err as fs;
 use rustix::fs::Mode;
@@ -17,26 +17,42 @@ use rustix::process::{Gid, Resource as Kind, Rlimit, Uid, geteuid, getrlimit, se
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::error::Error;
+use crate::root::Root;
 use crate::settings::closest;
 
 /// What a service has whose plan says nothing of it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Becomes the command; returns only with an error.
-pub fn run(plan: &Path, name: &str, command: &[OsString], terminal: Option<&OsStr>) -> Error {
-    match service(plan, name) {
+pub fn run(
+    plan: Result<RunPlan, Error>,
+    name: &str,
+    command: &[OsString],
+    terminal: Option<&OsStr>,
+) -> Error {
+    match plan.and_then(|plan| service(plan, name)) {
         Ok(service) => execute(&service, name, command, terminal),
         Err(error) => error,
     }
 }
 
-fn service(plan: &Path, name: &str) -> Result<Service, Error> {
-    let content = fs::read(plan).map_err(|error| match error.kind() {
+/// Reads the plan that PID 1 carries out.
+pub fn running(root: &Root) -> Result<RunPlan, Error> {
+    let path = root.join(paths::RUN_PLAN);
+    let content = fs::read(&path).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => Error::ForbiddenPlan,
         _ => Error::Unreachable(error),
     })?;
-    let mut plan: RunPlan = serde_json::from_slice(&content)
-        .map_err(|source| Error::PlanSyntax { path: plan.to_owned(), source })?;
+    serde_json::from_slice(&content).map_err(|source| Error::PlanSyntax { path, source })
+}
+
+/// Reads a plan that somebody hands over.
+pub fn read(from: impl Read) -> Result<RunPlan, Error> {
+    let path = "/dev/stdin".into();
+    serde_json::from_reader(from).map_err(|source| Error::PlanSyntax { path, source })
+}
+
+fn service(mut plan: RunPlan, name: &str) -> Result<Service, Error> {
     plan.services.remove(name).ok_or_else(|| {
         let closest = closest(name, plan.services.keys().map(String::as_str)).map(str::to_owned);
         Error::UnknownService { name: name.to_owned(), closest }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::env::Environment;
 use crate::error::Error;
-use crate::external::{Target, check};
+use crate::external::{Target, check, is_known};
 use crate::plan::EXTERNAL_URL;
 use crate::tls::authorities;
 use crate::tls::client::Trust;
@@ -30,7 +30,7 @@ pub fn run(setting: &str, environment: &Environment, once: bool) -> Result<Strin
     let url = text(EXTERNAL_URL).ok_or_else(|| refused(format!("`{EXTERNAL_URL}` is not set")))?;
     let target = match Target::parse(url) {
         Ok(target) => target,
-        Err(reason) if is_asked(url) => return Err(refused(reason)),
+        Err(reason) if is_known(url) => return Err(refused(reason)),
         Err(reason) => return Ok(format!("{setting}: {reason}, so that nothing was asked\n")),
     };
     let authorities = text("SSL_CERT_FILE").unwrap_or(authorities::OF_THE_IMAGE);
@@ -38,12 +38,6 @@ pub fn run(setting: &str, environment: &Environment, once: bool) -> Result<Strin
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| refused(error.to_string()))?;
     runtime.block_on(wait(setting, &target, &trust, text("NOTIFY_SOCKET"), once))
-}
-
-/// Says whether it is known what speaks there.
-fn is_asked(url: &str) -> bool {
-    let scheme = url.split("://").next().unwrap_or_default();
-    ["mongodb", "mongodb+srv", "redis", "rediss"].contains(&scheme)
 }
 
 async fn wait(

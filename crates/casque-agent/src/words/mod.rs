@@ -6,6 +6,8 @@ pub mod exec_as;
 pub mod external;
 pub mod health;
 pub mod logs;
+pub mod mail_test;
+pub mod preflight;
 pub mod program;
 pub mod reload;
 pub mod restore;

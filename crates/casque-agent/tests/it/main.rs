@@ -6,6 +6,8 @@ mod external;
 mod filters;
 mod instance;
 mod live;
+mod mail_test;
+mod preflight;
 mod prepare;
 mod serve;
 mod settings;

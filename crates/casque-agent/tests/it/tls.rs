@@ -1,6 +1,7 @@
 //! Which certificate HTTPS is served with, over starts and while services run.
 
 use casque_format::paths;
+use casque_format::preflight::{Preflight, Verdict};
 use casque_format::settings::of_https;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
@@ -237,4 +238,36 @@ fn authorities_of_the_customers_own_are_trusted_beside_those_of_the_image() {
     fs_err::remove_dir_all(instance.path(paths::AUTHORITIES)).unwrap();
     instance.run(&["prepare"], &[]).quiet();
     assert_eq!(of_web(&instance, "SSL_CERT_FILE"), Value::Null);
+}
+
+#[test]
+fn preflight_judges_what_would_be_served() {
+    let instance = instance();
+    let mut plan = instance.json(paths::IMAGE_PLAN);
+    plan["expose"] = json!([]);
+    instance.write_plan(plan);
+    let found = |environment: &[(&str, &str)]| {
+        let finished = instance.run(&["preflight", "--json"], environment);
+        let found: Preflight = serde_json::from_str(&finished.stdout).unwrap();
+        let check = |name: &str| found.checks.iter().find(|check| check.name == name).unwrap().clone();
+        (finished.code, check("certificates"), check("ports").verdict)
+    };
+    let (code, own, _) = found(&[("HTTPS", "on")]);
+    let text = OWN.trim_start_matches("warning: ").trim_end();
+    assert_eq!((code, own.verdict, own.fact.as_str()), (0, Verdict::Warning, text));
+    give(&instance, &(made("a.example", 2100).0, made("b.example", 2100).1));
+    let (code, wrong, ports) = found(&[]);
+    assert_eq!((code, wrong.verdict, ports), (1, Verdict::Failed, Verdict::NotChecked));
+    assert_eq!(
+        wrong.fact,
+        "cannot serve HTTPS: the private key is not that of the certificate (`CN=a.example`)"
+    );
+    assert_eq!(wrong.consequence.as_deref(), Some("a start ends with 100 before any service runs"));
+    give(&instance, &made("a.example", 2100));
+    let (_, good, _) = found(&[("BASE_URL", "https://a.example")]);
+    assert_eq!(good.verdict, Verdict::Ok);
+    assert!(good.fact.starts_with("`tls-certificate` (`CN=a.example`) ends in 2"), "{}", good.fact);
+    let (_, other, _) = found(&[("BASE_URL", "https://b.example")]);
+    assert_eq!(other.verdict, Verdict::Warning);
+    assert!(!instance.exists(paths::TLS_KEPT) && !instance.exists(paths::TLS_OWN), "nothing is kept");
 }

@@ -255,7 +255,7 @@ fn an_unknown_word_lists_the_commands() {
         (finished.code, finished.stderr.as_str()),
         (
             64,
-            "error: unknown command `sttus`, did you mean `status`?; commands are: status, health, logs, events, exec-as, restart, stop, start, settings, reload, verify, backup, restore, support-bundle, run-line, docs, help\n"
+            "error: unknown command `sttus`, did you mean `status`?; commands are: status, health, logs, events, exec-as, restart, stop, start, settings, reload, verify, preflight, mail-test, backup, restore, support-bundle, run-line, docs, help\n"
         )
     );
     let finished = Instance::new().run(&["status", "--wrong"], &[]);

@@ -38,6 +38,7 @@ pub(super) fn check(manifest: &Manifest, text: &str) -> Result<(), ManifestError
     checker.cycles()?;
     checker.stop_budget()?;
     checker.logs()?;
+    checker.preflight()?;
     checker.data()
 }
 

@@ -1,6 +1,7 @@
 //! The checks of a service beyond its command: one-shots and their times, health, what follows from others, its surroundings.
 
 use casque_format::cron::Schedule;
+use casque_format::preflight::NAMES;
 use casque_format::run::Kind;
 use toml::Spanned;
 
@@ -111,6 +112,28 @@ impl Checker<'_> {
                 let expected = "a service that it comes `after` or `requires`";
                 let key = format!("service.{name}.when-lost");
                 return self.value(self.place(lost), key, lost.get_ref(), expected);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what the vendor has looked at on a host.
+    pub(super) fn preflight(&self) -> Result<(), ManifestError> {
+        let services = &self.manifest.content.service;
+        for (name, rule) in &self.manifest.content.preflight {
+            let table = || self.table(&format!("preflight.{name}"));
+            if NAMES.contains(&name.as_str()) || self.manifest.settings().contains_key(name) {
+                let expected = "another name: casque looks at something that is called so";
+                return self.value(table(), "preflight", name, expected);
+            }
+            if !services.contains_key(rule.service.get_ref()) {
+                let key = format!("preflight.{name}.service");
+                let expected = "a service of this manifest";
+                return self.value(self.place(&rule.service), key, rule.service.get_ref(), expected);
+            }
+            if rule.run.first().is_none_or(String::is_empty) {
+                let expected = "a command, such as `[\"/opt/backend/bin/licence\"]`";
+                return self.value(table(), format!("preflight.{name}.run"), "empty", expected);
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use casque_format::image::CpuFeature;
 use casque_format::run::LogLimit;
 use casque_format::settings::Setting;
 use casque_format::status::Probes;
@@ -42,6 +43,30 @@ pub struct File {
     /// What the log files of single services may take.
     #[serde(default)]
     pub logs: BTreeMap<String, LogRule>,
+    /// What the vendor has looked at on a host.
+    #[serde(default)]
+    pub preflight: BTreeMap<String, PreflightRule>,
+}
+
+/// `[preflight.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreflightRule {
+    /// It runs as this service does.
+    pub service: Spanned<String>,
+    /// Argument vector.
+    pub run: Vec<String>,
+    /// How long it may take.
+    #[serde(default = "default_preflight_timeout")]
+    pub timeout: Seconds,
+    /// What follows unless all is well.
+    pub consequence: String,
+    /// What helps then.
+    pub remedy: String,
+}
+
+fn default_preflight_timeout() -> Seconds {
+    Seconds { milliseconds: 10_000 }
 }
 
 /// `[logs.NAME]`.
@@ -477,6 +502,9 @@ pub struct ServiceRule {
     pub unless: Option<Spanned<String>>,
     /// It serves the exposed ports.
     pub front: Option<Front>,
+    /// What a host has to have for it.
+    #[serde(default)]
+    pub needs: NeedsRule,
 }
 
 impl ServiceRule {
@@ -656,7 +684,7 @@ impl<'de> Deserialize<'de> for ReplicasRule {
     }
 }
 
-/// An amount of memory, written as `256MiB` or `2GiB`.
+/// An amount of memory or room, written as `256MiB` or `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Bytes(pub u64);
@@ -670,10 +698,21 @@ impl TryFrom<String> for Bytes {
             let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
             number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
         });
-        found
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not an amount of memory such as `256MiB` or `2GiB`"))
+        found.map(Self).ok_or_else(|| format!("`{text}` is not an amount such as `256MiB` or `2GiB`"))
     }
+}
+
+/// `needs = {...}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeedsRule {
+    /// What its programs ask of the processor.
+    #[serde(default)]
+    pub cpu: Vec<CpuFeature>,
+    /// Memory of all its replicas together.
+    pub memory: Option<Bytes>,
+    /// Room in the volume.
+    pub disk: Option<Bytes>,
 }
 
 /// `stop = {...}`.

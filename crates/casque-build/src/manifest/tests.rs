@@ -36,7 +36,7 @@ fn an_unknown_key_is_shown_with_its_line_and_the_nearest_known_one() {
       |
     9 | comand = ["web"]
       | ^^^^^^
-    unknown field `comand`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `check`, `files`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`
+    unknown field `comand`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `check`, `files`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`, `needs`
 
     hint: did you mean `command`?
     "##);
@@ -312,7 +312,30 @@ fn surroundings_out_of_range_are_refused() {
     ));
     assert!(
         mistake_of_job("replicas = { per-memory = \"256MB\" }")
-            .contains("`256MB` is not an amount of memory such as `256MiB` or `2GiB`")
+            .contains("`256MB` is not an amount such as `256MiB` or `2GiB`")
+    );
+}
+
+#[test]
+fn what_a_host_cannot_be_asked_for_is_shown_with_its_line() {
+    let feature = mistake_of_job("needs = { cpu = [\"axv\"] }");
+    assert!(feature.ends_with("\nhint: did you mean `avx`?"), "{feature}");
+    let own = |name: &str, service: &str, run: &str| {
+        let rest = "consequence = \"a\"\nremedy = \"b\"";
+        mistake_of_job(&format!("[preflight.{name}]\nservice = \"{service}\"\nrun = [{run}]\n{rest}"))
+    };
+    let taken = "expected another name: casque looks at something that is called so";
+    for name in ["disk-space", "base-url"] {
+        let mistake = own(name, "job", "\"x\"");
+        assert_eq!(mistake, format!("casque.toml:12: `preflight` is `{name}`, {taken}"));
+    }
+    assert_eq!(
+        own("licence", "jbo", "\"x\""),
+        "casque.toml:13: `preflight.licence.service` is `jbo`, expected a service of this manifest"
+    );
+    assert_eq!(
+        own("licence", "job", ""),
+        "casque.toml:12: `preflight.licence.run` is `empty`, expected a command, such as `[\"/opt/backend/bin/licence\"]`"
     );
 }
 

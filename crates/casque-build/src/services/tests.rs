@@ -148,6 +148,21 @@ fn variables_of_the_base_are_a_service_s_own_unless_it_says_something_else() {
 }
 
 #[test]
+fn what_looks_at_a_host_has_to_be_in_the_image() {
+    let scene = Scene::new();
+    let check = "service = \"db\"\nconsequence = \"a\"\nremedy = \"b\"\n";
+    let rules = |program: &str| {
+        format!("[service.db]\ncommand = [\"/bin/db\"]\n[preflight.licence]\nrun = [\"{program}\"]\n{check}")
+    };
+    scene.services(&rules("/bin/shop"));
+    let mut manifest = Manifest::read(scene.directory.path()).unwrap();
+    manifest.content.preflight.get_mut("licence").unwrap().run = vec!["/bin/nothing".to_owned()];
+    let root = scene.directory.path().join("root");
+    let error = services(&manifest, &root, &Accounts::of_root(&root), &scene.carried).err().unwrap();
+    assert!(error.to_string().contains("`/bin/nothing`"), "{error}");
+}
+
+#[test]
 fn what_only_the_manifest_can_say_reaches_the_plan() {
     let scene = Scene::new();
     let made = scene.services(concat!(
@@ -158,6 +173,7 @@ fn what_only_the_manifest_can_say_reaches_the_plan() {
         "after = [\"db\"]\nready = { notify = true }\nhealth = { http = \"http://127.0.0.1/\", failures = 2 }\n",
         "nice = 5\noom-score-adjust = 200\numask = \"0027\"\nlimits = { nofile = 99 }\ninherit = [\"TZ\"]\n",
         "replicas = { per-cpu = 2, per-memory = \"256MiB\" }\nreload = { signal = \"HUP\" }\ncheck = [\"/bin/shop\", \"-t\"]\nfiles = [\"/etc/shop.ini\"]\n",
+        "needs = { cpu = [\"avx\", \"sse4_2\"], memory = \"1GiB\", disk = \"2MiB\" }\n",
         "directories = [{ path = \"/run/shop\", mode = \"0700\" }, { path = \"/run/all\", owner = \"root\" }]\n",
     ));
     let shop = &made.services["shop"].service;
@@ -172,6 +188,10 @@ fn what_only_the_manifest_can_say_reaches_the_plan() {
     assert_eq!((shop.nice, shop.oom_score_adjust, shop.umask), (Some(5), Some(200), Some(0o027)));
     assert_eq!(shop.replicas.as_ref().unwrap().per_memory, Some(256 << 20));
     assert_eq!(shop.reload, Some(Reload::Signal("HUP".to_owned())));
+    let needs = &made.services["shop"].needs;
+    assert_eq!((needs.memory, needs.disk), (Some(1 << 30), Some(2 << 20)));
+    assert_eq!(needs.cpu.iter().map(ToString::to_string).collect::<Vec<_>>(), ["avx", "sse4_2"]);
+    assert!(made.services["db"].needs.is_empty());
     assert_eq!(shop.check.as_deref(), Some(&["/bin/shop".to_owned(), "-t".to_owned()][..]));
     assert_eq!(shop.files.as_deref(), Some(&["/etc/shop.ini".to_owned()][..]));
     assert_eq!(

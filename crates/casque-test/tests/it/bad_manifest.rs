@@ -62,7 +62,7 @@ fn an_unknown_key_is_shown_with_the_nearest_known_one() {
            |
         16 | aftr = ["database"]
            | ^^^^
-        unknown field `aftr`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `check`, `files`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`
+        unknown field `aftr`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `check`, `files`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`, `needs`
     hint: did you mean `after`?
     exit code 2
     "#);
@@ -77,7 +77,7 @@ fn an_unknown_table_is_shown() {
            |
         14 | [services.web]
            |  ^^^^^^^^
-        unknown field `services`, expected one of `image`, `base`, `layer`, `settings`, `service`, `users`, `data`, `logs`
+        unknown field `services`, expected one of `image`, `base`, `layer`, `settings`, `service`, `users`, `data`, `logs`, `preflight`
     hint: did you mean `service`?
     exit code 2
     ");

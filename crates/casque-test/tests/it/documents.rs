@@ -18,7 +18,7 @@ const CUSTOMER: &str = "docs/customer.md";
 const HANDBOOK: &str = "crates/casque-handbook/src/handbook.md";
 
 /// Headings of the manifest's page, and a manifest whose reader refuses `zzz` and lists what it knows there.
-const TABLES: [(&str, &str); 27] = [
+const TABLES: [(&str, &str); 30] = [
     ("## The tables", "zzz = 1"),
     ("## `[image]`", "[image]\nzzz = 1"),
     ("### `healthcheck`", "[image]\nhealthcheck = { zzz = 1 }"),
@@ -40,12 +40,15 @@ const TABLES: [(&str, &str); 27] = [
     ("### `replicas`", "[service.a]\nreplicas = { zzz = 1 }"),
     ("### `reload`", "[service.a]\nreload = { zzz = 1 }"),
     ("### `directories` of a service", "[service.a]\ndirectories = [{ zzz = 1 }]"),
+    ("### `needs`", "[service.a]\nneeds = { zzz = 1 }"),
+    ("### `cpu`", "[service.a]\nneeds = { cpu = ['zzz'] }"),
     ("### `stop`", "[service.a]\nstop = { zzz = 1 }"),
     ("### `front`", "[service.a]\nfront = { zzz = 1 }"),
     ("## `[users.NAME]`", "[users.a]\nzzz = 1"),
     ("## `[data]`", "[data]\nzzz = 1"),
     ("### `directories`", "[data]\ndirectories = [{ zzz = 1 }]"),
     ("## `[logs.NAME]`", "[logs.a]\nzzz = 1"),
+    ("## `[preflight.NAME]`", "[preflight.a]\nzzz = 1"),
 ];
 
 /// Reads a manifest; the files that the examples name are there.
