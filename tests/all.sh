@@ -77,6 +77,7 @@ running() {
     step tests/offline.sh
     step tests/init.sh
     step tests/wrong-setting.sh
+    step tests/preflight.sh
     step tests/settings-live.sh
     step tests/external.sh
     step tests/tls.sh

@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 . tests/backend.sh
 # shellcheck source=tests/instance.sh
 . tests/instance.sh
+# shellcheck source=tests/mail_server.sh
+. tests/mail_server.sh
 
 usage() {
     cat <<'TEXT'
@@ -48,34 +50,6 @@ main() {
     wait_for 60 "the mail arrives" test -e "$work/mail/1.mail"
     read_mail
     say "passed: the mail with $engine"
-}
-
-# The server listens where containers see the host, and nowhere else.
-mail_server_start() {
-    local python=dist/test-venv/bin/python
-    if ! "$python" -c 'import aiosmtpd, jsonschema, prometheus_client' 2>/dev/null; then
-        python3 -m venv dist/test-venv
-        "$python" -m pip install --quiet --disable-pip-version-check \
-            aiosmtpd==1.4.6 jsonschema==4.26.0 prometheus_client==0.26.0
-    fi
-    gateway=$(host_address)
-    mkdir "$work/mail"
-    MAIL_USER=backend MAIL_PASSWORD=$MAIL_PASSWORD "$python" tests/mail_server.py "$gateway" "$work/mail" >"$work/mail-port" 2>"$work/mail.log" &
-    at_exit "end_process $!"
-    wait_for 20 "the mail server listens" test -s "$work/mail-port"
-}
-
-# Prints the address under which containers reach the host. Podman makes its bridge with the first container.
-host_address() {
-    if [[ $ENGINE == podman ]]; then
-        podman run --rm "$image" true >/dev/null 2>&1 || true
-        podman network inspect podman | jq -r '.[0].subnets[0].gateway'
-    else
-        # Not every engine tells the gateway of a network that no container has used yet; its bridge always has it.
-        local bridge
-        bridge=$(docker network inspect bridge | jq -r '.[0].Options["com.docker.network.bridge.name"]')
-        ip -4 -json address show dev "$bridge" | jq -r '.[0].addr_info[0].local'
-    fi
 }
 
 # Prints 64 printable characters with quotes, dollars, `#`, `%`, blanks and, unless Python's SMTP library is to take them,

@@ -1,10 +1,12 @@
 """A real SMTP server for one test: takes mail from who knows USER and PASSWORD, and leaves each in DIRECTORY.
 
-usage: mail_server.py ADDRESS DIRECTORY, with MAIL_USER and MAIL_PASSWORD in the environment. Prints its port.
+usage: mail_server.py ADDRESS DIRECTORY, with MAIL_USER and MAIL_PASSWORD in the environment. Prints its port. With MAIL_PAIR, a
+file of certificate and key, it takes passwords after STARTTLS alone.
 """
 
 import asyncio
 import os
+import ssl
 import sys
 from pathlib import Path
 
@@ -30,14 +32,19 @@ class Mailbox:
 def authenticate(server, session, envelope, mechanism, data):
     """Says yes to the one account there is."""
     right = (data.login.decode(), data.password.decode()) == (os.environ["MAIL_USER"], os.environ["MAIL_PASSWORD"])
-    return AuthResult(success=right)
+    return AuthResult(success=right, handled=False)
 
 
 async def serve(address, directory):
     mailbox = Mailbox(directory)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(mailbox, authenticator=authenticate, auth_required=True, auth_require_tls=False), address, 0
-    )
+    context = None
+    if os.environ.get("MAIL_PAIR"):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(os.environ["MAIL_PAIR"])
+    options = {
+        "authenticator": authenticate, "auth_required": True, "auth_require_tls": bool(context), "tls_context": context
+    }
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(mailbox, **options), address, 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
