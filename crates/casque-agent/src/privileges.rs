@@ -23,6 +23,22 @@ pub fn check() -> Result<(), Error> {
     if missing.is_empty() { Ok(()) } else { Err(Error::BareRoot(missing)) }
 }
 
+/// The same as a check of a host.
+pub fn preflight() -> casque_format::preflight::Check {
+    use casque_format::preflight::Check;
+    let user = geteuid().as_raw();
+    match check() {
+        Ok(()) if user == 0 => Check::ok("rights", "root, with what giving each service its own user takes"),
+        Ok(()) => Check::ok("rights", format!("uid {user}, as which every service runs")),
+        Err(Error::BareRoot(missing)) => {
+            Check::failed("rights", format!("root without {}", missing.join(", ")))
+                .so("services cannot become their own users, so a start ends with 100")
+                .remedy("start with `--user 1234567:0`, or give the capabilities with `--cap-add`")
+        }
+        Err(error) => Check::not_checked("rights", error.to_string()),
+    }
+}
+
 fn missing(root: bool, effective: CapabilitySet) -> Vec<&'static str> {
     let lacks = |(needed, _): &&(CapabilitySet, &str)| root && !effective.contains(*needed);
     NEEDED.iter().filter(lacks).map(|(_, name)| *name).collect()

@@ -18,6 +18,7 @@ use casque_format::preflight::{Check, Preflight, Verdict};
 use self::host::Needed;
 use crate::env::Environment;
 use crate::error::Error;
+use crate::privileges;
 use crate::root::Root;
 use crate::settings::{Settings, Sources};
 use crate::{control, plan};
@@ -43,6 +44,7 @@ pub fn examine(place: Place) -> Preflight {
     // With settings that are wrong nobody knows which services would run: then all of them.
     let needed = Needed::of(plan, settings.as_ref().ok());
     let mut checks = host::checks(root, &needed, running);
+    checks.push(privileges::preflight());
     checks.push(clock::check(root, now));
     checks.push(volume::check(root, plan, running));
     checks.push(volume::room(root, &needed));
