@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::release::Channel;
+use crate::signed;
 
 mod check;
 
@@ -72,23 +73,12 @@ impl ArchiveRecord {
     pub fn canonical(&self) -> Vec<u8> {
         let mut sorted = self.clone();
         sorted.members.sort_by(|one, other| one.name.cmp(&other.name));
-        let mut bytes = serde_json::to_vec(&sorted).expect("a record is plain data");
-        bytes.push(b'\n');
-        bytes
+        signed::write(&sorted)
     }
 
     /// Reads a record, whose signature was verified before.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
-        if bytes.len() > LARGEST {
-            return Err(Refused::Unreadable { reason: format!("it has more than {LARGEST} bytes") });
-        }
-        // The version first: a later form may lack what this type wants.
-        let unreadable = |error: serde_json::Error| Refused::Unreadable { reason: error.to_string() };
-        let versioned: Versioned = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if versioned.version != VERSION {
-            return Err(Refused::Format { version: versioned.version });
-        }
-        let record: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let record: Self = signed::read(bytes, VERSION, LARGEST)?;
         record.is_whole()?;
         Ok(record)
     }
@@ -102,11 +92,6 @@ impl ArchiveRecord {
     pub fn size(&self) -> u64 {
         self.members.iter().fold(0, |sum, member| sum.saturating_add(member.size))
     }
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    version: u32,
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub mod releasing;
 pub mod run;
 pub mod settings;
 pub mod shim;
+#[cfg(feature = "release")]
+mod signed;
 pub mod signing;
 pub mod spdx;
 pub mod stamp;

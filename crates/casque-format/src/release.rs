@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::signed;
 
 mod check;
 mod listing;
@@ -92,23 +93,12 @@ impl Release {
             artefact.blobs.sort_unstable();
             artefact.blobs.dedup();
         }
-        let mut bytes = serde_json::to_vec(&sorted).expect("a record is plain data");
-        bytes.push(b'\n');
-        bytes
+        signed::write(&sorted)
     }
 
     /// Reads a record, whose signature was verified before.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
-        if bytes.len() > LARGEST {
-            return Err(Refused::Unreadable { reason: format!("it has more than {LARGEST} bytes") });
-        }
-        // The version first: a later form may lack what this type wants.
-        let unreadable = |error: serde_json::Error| Refused::Unreadable { reason: error.to_string() };
-        let versioned: Versioned = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if versioned.version != VERSION {
-            return Err(Refused::Format { version: versioned.version });
-        }
-        let release: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let release: Self = signed::read(bytes, VERSION, LARGEST)?;
         release.is_whole()?;
         Ok(release)
     }
@@ -117,11 +107,6 @@ impl Release {
     pub fn artefact(&self, name: &str) -> Option<&Artefact> {
         self.artefacts.iter().find(|artefact| artefact.name.as_str() == name)
     }
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    version: u32,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::{ArchiveRecord, LONGEST_NAME, RECORD, SIGNATURE};
 use crate::release::LEAP;
+use crate::signed::Unread;
 use crate::version;
 
 /// What whoever takes an archive knows already.
@@ -142,6 +143,15 @@ pub enum Refused {
         /// What was asked for.
         installed: u64,
     },
+}
+
+impl From<Unread> for Refused {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Unreadable { reason } => Self::Unreadable { reason },
+            Unread::Format { version } => Self::Format { version },
+        }
+    }
 }
 
 impl Refused {

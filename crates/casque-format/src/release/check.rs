@@ -1,6 +1,7 @@
 //! Whether a release is what somebody expects. Pure: the time and what was there before are arguments.
 
 use crate::digest::Digest;
+use crate::signed::Unread;
 
 use super::{Artefact, Kind, Product, Release};
 
@@ -92,6 +93,15 @@ pub enum Refused {
         /// What it should have.
         expected: String,
     },
+}
+
+impl From<Unread> for Refused {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Unreadable { reason } => Self::Unreadable { reason },
+            Unread::Format { version } => Self::Format { version },
+        }
+    }
 }
 
 impl Release {
