@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Customer(CustomerCommand),
     /// Manage who of the vendor's staff sees releases, customers and downloads at `/staff/`
     #[command(subcommand)]
-    Staff(StaffCommand),
+    Staff(AccountCommand),
     /// Manage tokens with which builds upload
     #[command(subcommand)]
     Token(TokenCommand),
@@ -108,15 +108,16 @@ pub(crate) enum KeyCommand {
     },
 }
 
+/// What customers and staff have in common.
 #[derive(Debug, Subcommand)]
-pub(crate) enum CustomerCommand {
-    /// Add a customer and show the password, once
+pub(crate) enum AccountCommand {
+    /// Add somebody and show the password, once
     Add {
-        /// The user of `curl -u`
+        /// The name to log in with, also of `curl -u`
         #[arg(value_parser = account)]
         name: String,
     },
-    /// Give a customer nothing any more
+    /// Give somebody nothing any more
     Disable {
         /// Whom
         name: String,
@@ -126,17 +127,23 @@ pub(crate) enum CustomerCommand {
         /// Whom
         name: String,
     },
-    /// Give a customer another password and show it, once
+    /// Give somebody another password and show it, once
     Rotate {
         /// Whom
         name: String,
     },
-    /// List customers and what they may have
+    /// List who there is, customers with what they may have
     List {
         /// Print one JSON document
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CustomerCommand {
+    #[command(flatten)]
+    Account(AccountCommand),
     /// Let a customer have a product
     Grant(GrantArguments),
     /// Take an entitlement back
@@ -164,37 +171,6 @@ pub(crate) struct GrantArguments {
     /// Until the end of this day, UTC
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     pub(crate) until: Option<Date>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum StaffCommand {
-    /// Add a member of staff and show the password, once
-    Add {
-        /// The name to log in with
-        #[arg(value_parser = account)]
-        name: String,
-    },
-    /// Show a member of staff nothing any more
-    Disable {
-        /// Whom
-        name: String,
-    },
-    /// Undo `disable`
-    Enable {
-        /// Whom
-        name: String,
-    },
-    /// Give a member of staff another password and show it, once
-    Rotate {
-        /// Whom
-        name: String,
-    },
-    /// List staff
-    List {
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use casque_depot::app::seconds;
 use casque_depot::config::Config;
 use casque_depot::error::DepotError;
-use casque_depot::records::Records;
+use casque_depot::records::{Accounts, Records};
 use casque_depot::storage::Storage;
 use casque_depot::upkeep;
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub(crate) fn run(command: Command, config: Config, clock: fn() -> SystemTime) -
         Command::Product(command) => manage::product(&desk, command),
         Command::Key(command) => manage::key(&desk, command),
         Command::Customer(command) => manage::customer(&desk, command),
-        Command::Staff(command) => accounts::staff(&desk, command),
+        Command::Staff(command) => accounts::run(&desk, Accounts::Staff, command),
         Command::Token(command) => manage::token(&desk, command),
         Command::Release(command) => manage::release(&desk, command),
         Command::Audit(arguments) => audit::run(&desk, &arguments),

@@ -5,30 +5,64 @@ use casque_depot::error::DepotError;
 use casque_depot::records::Accounts;
 
 use super::{Desk, Failed, print};
-use crate::cli::StaffCommand;
+use crate::cli::AccountCommand;
 use crate::ui;
 
-pub(crate) fn staff(desk: &Desk, command: StaffCommand) -> Result<(), Failed> {
+pub(crate) fn run(desk: &Desk, of: Accounts, command: AccountCommand) -> Result<(), Failed> {
     match command {
-        StaffCommand::Add { name } => add(desk, Accounts::Staff, &name),
-        StaffCommand::Rotate { name } => rotate(desk, Accounts::Staff, &name),
-        StaffCommand::Disable { name } => disable(desk, Accounts::Staff, &name),
-        StaffCommand::Enable { name } => enable(desk, Accounts::Staff, &name),
-        StaffCommand::List { json } => {
-            let staff = desk.records.staff().map_err(|error| ("cannot list staff".to_owned(), error))?;
-            match json {
-                true => print(&staff),
-                false => staff.iter().for_each(|one| {
-                    let state = if one.disabled { " (disabled)" } else { "" };
-                    ui::line(&format!("{}{state}", one.name));
-                }),
-            }
-            Ok(())
-        }
+        AccountCommand::Add { name } => add(desk, of, &name),
+        AccountCommand::Rotate { name } => rotate(desk, of, &name),
+        AccountCommand::Disable { name } => disable(desk, of, &name),
+        AccountCommand::Enable { name } => enable(desk, of, &name),
+        AccountCommand::List { json } => match of {
+            Accounts::Customers => list_customers(desk, json),
+            Accounts::Staff => list_staff(desk, json),
+        },
     }
 }
 
-pub(crate) fn add(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
+fn list_staff(desk: &Desk, json: bool) -> Result<(), Failed> {
+    let staff = desk.records.staff().map_err(|error| ("cannot list staff".to_owned(), error))?;
+    if json {
+        print(&staff);
+        return Ok(());
+    }
+    for one in &staff {
+        let state = if one.disabled { " (disabled)" } else { "" };
+        ui::line(&format!("{}{state}", one.name));
+    }
+    Ok(())
+}
+
+fn list_customers(desk: &Desk, json: bool) -> Result<(), Failed> {
+    let customers = desk.records.customers().map_err(|error| ("cannot list customers".to_owned(), error))?;
+    if json {
+        print(&customers);
+        return Ok(());
+    }
+    for customer in &customers {
+        let state = if customer.disabled { " (disabled)" } else { "" };
+        ui::line(&format!("{}{state}", customer.name));
+        for one in &customer.entitlements {
+            let part = |word: &str, value: &Option<String>| {
+                value.as_ref().map_or_else(String::new, |value| format!(", {word} {value}"))
+            };
+            let until = one.until.and_then(|at| time::OffsetDateTime::from_unix_timestamp(at - 1).ok());
+            ui::line(&format!(
+                "  {}: {}{}{}{}{}",
+                one.id,
+                one.product,
+                part("channel", &one.channel),
+                part("from", &one.from),
+                part("below", &one.below),
+                part("until", &until.map(|time| time.date().to_string()))
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn add(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
     let add = || {
         let password = passwords::generate()?;
         desk.records.add_account(of, name, &passwords::hash(&password)?, desk.now)?;
@@ -39,7 +73,7 @@ pub(crate) fn add(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
     add().map_err(|error| (format!("cannot add {} `{name}`", of.one()), error))
 }
 
-pub(crate) fn rotate(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
+fn rotate(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
     let rotate = || {
         let password = passwords::generate()?;
         desk.records.set_hash(of, name, &passwords::hash(&password)?)?;
@@ -50,12 +84,12 @@ pub(crate) fn rotate(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed
     rotate().map_err(|error| (format!("cannot give {} `{name}` another password", of.one()), error))
 }
 
-pub(crate) fn disable(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
+fn disable(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
     let disabled = desk.records.set_disabled(of, name, true).and_then(|()| note(desk, of, "disable", name));
     disabled.map_err(|error| (format!("cannot disable {} `{name}`", of.one()), error))
 }
 
-pub(crate) fn enable(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
+fn enable(desk: &Desk, of: Accounts, name: &str) -> Result<(), Failed> {
     let enabled = desk.records.set_disabled(of, name, false).and_then(|()| note(desk, of, "enable", name));
     enabled.map_err(|error| (format!("cannot enable {} `{name}`", of.one()), error))
 }

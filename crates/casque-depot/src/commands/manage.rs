@@ -105,47 +105,15 @@ pub(crate) fn key(desk: &Desk, command: KeyCommand) -> Result<(), Failed> {
 }
 
 pub(crate) fn customer(desk: &Desk, command: CustomerCommand) -> Result<(), Failed> {
-    let records = &desk.records;
     match command {
-        CustomerCommand::Add { name } => accounts::add(desk, Accounts::Customers, &name),
-        CustomerCommand::Rotate { name } => accounts::rotate(desk, Accounts::Customers, &name),
-        CustomerCommand::Disable { name } => accounts::disable(desk, Accounts::Customers, &name),
-        CustomerCommand::Enable { name } => accounts::enable(desk, Accounts::Customers, &name),
+        CustomerCommand::Account(command) => accounts::run(desk, Accounts::Customers, command),
         CustomerCommand::Grant(arguments) => grant(desk, &arguments),
         CustomerCommand::Revoke { id } => {
             let revoke = || {
-                records.revoke_grant(id).and_then(|()| desk.note("customer revoke", "", "", &id.to_string()))
+                let revoked = desk.records.revoke_grant(id);
+                revoked.and_then(|()| desk.note("customer revoke", "", "", &id.to_string()))
             };
             revoke().map_err(|error| (format!("cannot take entitlement {id} back"), error))
-        }
-        CustomerCommand::List { json } => {
-            let customers =
-                records.customers().map_err(|error| ("cannot list customers".to_owned(), error))?;
-            if json {
-                print(&customers);
-                return Ok(());
-            }
-            for customer in &customers {
-                let state = if customer.disabled { " (disabled)" } else { "" };
-                ui::line(&format!("{}{state}", customer.name));
-                for one in &customer.entitlements {
-                    let part = |word: &str, value: &Option<String>| {
-                        value.as_ref().map_or_else(String::new, |value| format!(", {word} {value}"))
-                    };
-                    let until =
-                        one.until.and_then(|at| time::OffsetDateTime::from_unix_timestamp(at - 1).ok());
-                    ui::line(&format!(
-                        "  {}: {}{}{}{}{}",
-                        one.id,
-                        one.product,
-                        part("channel", &one.channel),
-                        part("from", &one.from),
-                        part("below", &one.below),
-                        part("until", &until.map(|time| time.date().to_string()))
-                    ));
-                }
-            }
-            Ok(())
         }
     }
 }
