@@ -171,6 +171,8 @@ pub fn router(depot: Arc<Depot>) -> Router {
         .route("/{product}/", get(customer::product))
         .route("/{product}/{release}/", get(customer::release))
         .route("/{product}/{release}/docs/", get(customer::documentation))
+        .route("/{product}/{channel}/latest/", get(customer::latest))
+        .route("/{product}/{channel}/latest/docs/", get(customer::latest_documentation))
         .route("/{product}/{file}", get(download::of_product))
         .route("/{product}/{channel}/{file}", get(download::of_channel))
         .fallback(|| async { Answer::not_found() })

@@ -26,7 +26,7 @@ mod documentation;
 mod release;
 mod versions;
 
-use versions::{Version, mine};
+use versions::{Version, Which, mine};
 
 /// A product as one of a list.
 #[derive(Debug, Serialize)]
@@ -125,9 +125,27 @@ pub(crate) async fn release(
     Path((product, release)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Answer> {
+    of_version(depot, product, Which::of(release), request).await
+}
+
+/// Answers the same of the newest version in a channel.
+pub(crate) async fn latest(
+    State(depot): State<Arc<Depot>>,
+    Path((product, channel)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Answer> {
+    of_version(depot, product, Which::Latest { channel }, request).await
+}
+
+async fn of_version(
+    depot: Arc<Depot>,
+    product: String,
+    version: Which,
+    request: Request,
+) -> Result<Response, Answer> {
     let caller = Caller::of(&depot, &request);
     let customer = who(&depot, &caller).await?;
-    let asked = release::Asked { customer, host: host(&request), product, release };
+    let asked = release::Asked { customer, host: host(&request), product, version };
     let view = depot.blocking(move |depot| release::view(depot, asked)).await?;
     answer(request.headers(), "release.html", &view)
 }
@@ -143,10 +161,28 @@ pub(crate) async fn documentation(
     Path((product, release)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Answer> {
+    documentation_of(depot, product, Which::of(release), request).await
+}
+
+/// Answers with that of the newest version in a channel.
+pub(crate) async fn latest_documentation(
+    State(depot): State<Arc<Depot>>,
+    Path((product, channel)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Answer> {
+    documentation_of(depot, product, Which::Latest { channel }, request).await
+}
+
+async fn documentation_of(
+    depot: Arc<Depot>,
+    product: String,
+    version: Which,
+    request: Request,
+) -> Result<Response, Answer> {
     let caller = Caller::of(&depot, &request);
     let customer = who(&depot, &caller).await?;
     let (name, of) = (customer.clone(), product.clone());
-    let chosen = depot.blocking(move |depot| documentation::choose(depot, &name, &of, &release)).await?;
+    let chosen = depot.blocking(move |depot| documentation::choose(depot, &name, &of, &version)).await?;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     set(headers, CONTENT_TYPE, "text/html; charset=utf-8");

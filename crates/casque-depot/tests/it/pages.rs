@@ -215,6 +215,35 @@ async fn documentation_has_an_address_of_its_own_and_may_do_nothing() {
 }
 
 #[tokio::test]
+async fn each_channel_has_its_own_latest() {
+    let house = House::default();
+    for (version, counter, channel) in
+        [("v1", 1, "stable"), ("v2", 2, "beta"), ("v3", 3, "beta"), ("v4", 4, "stable")]
+    {
+        let release = house.prepared(version, counter, channel, version).await;
+        let html = format!("<h1>{version}</h1>");
+        let release = with(&house, release, "backend.html", Kind::Docs, &html).await;
+        assert_eq!(house.publish(&release).await.status, StatusCode::CREATED);
+    }
+    for (path, version) in [("latest", "v4"), ("stable/latest", "v4"), ("beta/latest", "v3")] {
+        let page = house.get(&format!("/backend/{path}/"), &[]).await;
+        assert!(plain(&page).contains(&format!("docker_backend-{version}.tar")), "{path}");
+        let docs = house.get(&format!("/backend/{path}/docs/"), &[]).await;
+        assert_eq!(docs.text(), format!("<h1>{version}</h1>"), "{path}");
+    }
+    house.depot.records().withdraw("backend", "v3", Some("loses data")).unwrap();
+    assert_eq!(house.get("/backend/beta/latest/docs/", &[]).await.text(), "<h1>v2</h1>");
+    assert_eq!(house.get("/backend/monthly/latest/", &[]).await.status, StatusCode::NOT_FOUND);
+    let stable = Grant { channel: Some("stable".to_owned()), ..Grant::default() };
+    let other = house.customer("other", Some(stable));
+    for path in ["/backend/beta/latest/", "/backend/beta/latest/docs/"] {
+        let seen = house.ask("GET", path, &[("authorization", other.as_str())], "").await;
+        let text = "your licence does not cover channel `beta`\n";
+        assert_eq!((seen.status, seen.text().as_str()), (StatusCode::FORBIDDEN, text));
+    }
+}
+
+#[tokio::test]
 async fn a_page_tells_no_more_than_a_download_does() {
     let house = House::default();
     house.release("v1", 1, "stable", "one").await;

@@ -123,6 +123,17 @@ async fn a_beta_becomes_stable() {
 }
 
 #[tokio::test]
+async fn an_older_release_that_comes_into_a_channel_is_not_its_latest() {
+    let house = House::default();
+    house.release("v1", 1, "beta", "one").await;
+    house.release("v2", 2, "stable", "two").await;
+    house.depot.records().promote("backend", "v1", "stable", 9).unwrap();
+    assert_eq!(house.get("/backend/stable/docker_backend-v1.tar", &[]).await.text(), "one");
+    assert_eq!(house.get(LATEST, &[]).await.text(), "two");
+    assert_eq!(house.get("/backend/release-latest.json", &[]).await.header("casque-release"), "v2");
+}
+
+#[tokio::test]
 async fn a_key_that_follows_a_trusted_one_signs_from_then_on() {
     let house = House::default();
     let (next, _) = SecretKey::generate(&Passphrase::new("next")).unwrap();

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::versions;
+use super::versions::{self, Which};
 use crate::answer::Answer;
 use crate::app::Depot;
 use crate::choice::{Chosen, Content, broken};
@@ -12,9 +12,14 @@ use crate::error::DepotError;
 pub(super) const DOCS: &str = "docs";
 
 /// Finds the documentation of a version that the customer may have.
-pub(super) fn choose(depot: &Depot, customer: &str, product: &str, release: &str) -> Result<Chosen, Answer> {
+pub(super) fn choose(
+    depot: &Depot,
+    customer: &str,
+    product: &str,
+    version: &Which,
+) -> Result<Chosen, Answer> {
     let licence = versions::licence(depot, customer, product)?;
-    let (version, _) = versions::find(depot, product, &licence, release)?;
+    let (version, _) = versions::find(depot, product, &licence, version)?;
     let release = version.release;
     if let Some(reason) = version.withdrawn {
         return Err(Answer::new(StatusCode::GONE, format!("release `{release}` was withdrawn: {reason}")));

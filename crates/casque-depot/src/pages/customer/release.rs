@@ -5,7 +5,7 @@ use std::io::Read as _;
 use serde::Serialize;
 
 use super::documentation::DOCS;
-use super::versions::{self, Version};
+use super::versions::{self, Version, Which};
 use crate::answer::Answer;
 use crate::app::Depot;
 use crate::bill::Difference;
@@ -24,7 +24,7 @@ pub(super) struct Asked {
     pub(super) customer: String,
     pub(super) host: Option<String>,
     pub(super) product: String,
-    pub(super) release: String,
+    pub(super) version: Which,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,10 +60,10 @@ struct Bill {
 
 /// Gathers what the page shows.
 pub(super) fn view(depot: &Depot, asked: Asked) -> Result<View, Answer> {
-    let Asked { customer, host, product: name, release } = asked;
+    let Asked { customer, host, product: name, version } = asked;
     let licence = versions::licence(depot, &customer, &name)?;
     let product = depot.records.product(&name).map_err(broken)?.ok_or_else(Answer::not_found)?;
-    let (version, before) = versions::find(depot, &name, &licence, &release)?;
+    let (version, before) = versions::find(depot, &name, &licence, &version)?;
     let mut view = View {
         customer,
         name,

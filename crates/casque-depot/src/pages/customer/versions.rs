@@ -79,18 +79,39 @@ pub(super) fn newest(versions: &[Version]) -> Option<&Version> {
     there().find(|version| version.is_in(STABLE)).or_else(|| there().next())
 }
 
-/// Finds the version that an address names, `latest` being the newest of the stable channel, and the one before it in a channel
-/// that both are in.
+/// Which version an address means.
+#[derive(Debug, Clone)]
+pub(super) enum Which {
+    /// That of this name.
+    Named(String),
+    /// The newest of a channel.
+    Latest {
+        /// The channel.
+        channel: String,
+    },
+}
+
+impl Which {
+    /// Reads the version of an address without a channel, which means the stable one.
+    pub(super) fn of(version: String) -> Self {
+        match version.as_str() {
+            LATEST => Self::Latest { channel: STABLE.to_owned() },
+            _ => Self::Named(version),
+        }
+    }
+}
+
+/// Finds the version that is meant, and the one before it in a channel that both are in.
 pub(super) fn find(
     depot: &Depot,
     product: &str,
     licence: &[Entitlement],
-    wanted: &str,
+    wanted: &Which,
 ) -> Result<(Version, Option<Version>), Answer> {
     let mut versions = mine(depot, product, licence)?;
     let is_wanted = |version: &Version| match wanted {
-        LATEST => version.is_there() && version.is_in(STABLE),
-        _ => version.release == wanted,
+        Which::Latest { channel } => version.is_there() && version.is_in(channel),
+        Which::Named(name) => version.release == *name,
     };
     let Some(index) = versions.iter().position(is_wanted) else {
         return Err(not_found(depot, product, licence, wanted));
@@ -103,14 +124,14 @@ pub(super) fn find(
 }
 
 /// Says of a version that is there for others why it is not for this customer, as a download does.
-fn not_found(depot: &Depot, product: &str, licence: &[Entitlement], wanted: &str) -> Answer {
+fn not_found(depot: &Depot, product: &str, licence: &[Entitlement], wanted: &Which) -> Answer {
     let releases = match depot.records.releases(product) {
         Ok(releases) => releases,
         Err(error) => return broken(error),
     };
     let mut named = releases.into_iter().filter(|release| match wanted {
-        LATEST => release.channels.iter().any(|channel| channel == STABLE),
-        _ => release.release == wanted,
+        Which::Latest { channel } => release.channels.contains(channel),
+        Which::Named(name) => release.release == *name,
     });
     let why = named.find_map(|release| covered(release, licence, depot.now()).err().flatten());
     why.map_or_else(Answer::not_found, |text| Answer::new(StatusCode::FORBIDDEN, text))
