@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from processes import descendants, pss, work
 from supervisors import KINDS, is_there
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,16 +122,6 @@ class Run:
         return time.monotonic()
 
 
-def descendants(pid):
-    """Returns the processes below a process."""
-    found = []
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
-                found += [int(child), *descendants(int(child))]
-    return found
-
-
 def executable(pid):
     with contextlib.suppress(OSError):
         return os.readlink(f"/proc/{pid}/exe")
@@ -144,13 +135,6 @@ def reap_all():
             os.waitpid(-1, 0)
 
 
-def pss(pid):
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
-
-
 def switches(pid):
     """Returns how often the threads of a process have gone to sleep or were preempted."""
     total = 0
@@ -159,12 +143,6 @@ def switches(pid):
             if "ctxt_switches" in line:
                 total += int(line.split()[1])
     return total
-
-
-def work(pid):
-    """Returns how long a process has run, threads that have ended included, in milliseconds."""
-    # The clock of another process: clock_getcpuclockid(3), which Python has for threads alone.
-    return time.clock_gettime_ns(~pid << 3 | 2) / 1e6
 
 
 def life(kind, options):

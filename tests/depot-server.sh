@@ -1,6 +1,7 @@
 # The depot's program with a product, a key, a token and a customer, and releases as builds upload them. Source it after wait.sh.
 # shellcheck shell=bash
-BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug")
+# Of the tests, unless whoever sources this has others.
+BIN=${BIN:-$(realpath "${CARGO_TARGET_DIR:-target}/debug")}
 DEPOT=$BIN/casque-depot
 home=$(mktemp -d)
 at_exit "rm -rf $home"

@@ -89,6 +89,9 @@ case $1 in
     package)
         if [ -e broken ]; then echo "this cannot be built" >&2; exit 3; fi
         if [ -e endless ]; then sleep 1000 & echo "$!" >"$HOME/sleeper"; wait; fi
+        # The first build of this tag waits until it is told to go on.
+        if [ "$CASQUE_TAG" = v8 ] && [ -p "$HOME/gate" ]; then : >"$HOME/reached" && read -r _ <"$HOME/gate"; fi
+        echo "$CASQUE_TAG $CASQUE_COUNTER" >>"$HOME/builds"
         command -v casque
         { env; cat notes.txt; git describe --tags; } >"dist/backend-$CASQUE_VERSION.txt"
         ;;
@@ -321,6 +324,35 @@ watches() {
     say "passed: new tags are released, failures told and tried again"
 }
 
+is_at_the_gate() {
+    [[ -e $home/reached ]]
+}
+
+# Another machine releases while this one builds, and takes the counter that the images built here have in them.
+overtaken() {
+    local run counter
+    push v8
+    push v9
+    mkfifo "$home/gate"
+    rm -f "$home/builds"
+    release --tag v8 2>"$home/said" &
+    run=$!
+    wait_for 20 "the first is being built" is_at_the_gate
+    CASQUE_STATE=$home/elsewhere release --tag v9 2>/dev/null
+    counter=$(get release-v9.json | jq .counter)
+    mv "$home/gate" "$home/open"
+    echo >"$home/open"
+    wait "$run" || die "it does not begin anew: $(<"$home/said")"
+    grep -qx 'backend v8: another release took the counter in between' "$home/said" || die "$(<"$home/said")"
+    same "the commands ran again, with the next counter" "v9 $counter,v8 $counter,v8 $((counter + 1))" "$(paste -sd , "$home/builds")"
+    same "the record has it" "$((counter + 1))" "$(get release-v8.json | jq .counter)"
+    get docker_backend-v8.tar >"$home/docker_backend-v8.tar"
+    same "so has the image" "$((counter + 1))" \
+        "$("$BIN/casque" verify --archive "$home/docker_backend-v8.tar" --key "$home/vendor.pub" --json | jq .archive.counter)"
+    same "latest is what was published last" v8 "$(get release-latest.json | jq -r .release)"
+    say "passed: a counter that another release took is not used twice"
+}
+
 main() {
     set_up
     one_release
@@ -328,6 +360,7 @@ main() {
     groups_end
     mistakes
     watches
+    overtaken
 }
 
 main "$@"
