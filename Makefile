@@ -35,6 +35,7 @@ bench: ## casque beside what else there is, as ratios; sets itself up
 	tests/install-needs.sh bench
 	$(MAKE) build
 	bench/init.sh
+	bench/depot.sh
 	bench/build.sh
 
 demo: ## build the example and run it on port DEMO_PORT (8080); sets itself up

@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::records::Entry;
 
 /// Bytes read at a time. Each download holds one such piece, and one more on its way out.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 32 << 10;
 
 /// A part of a file.
 pub struct FileBody {

@@ -30,6 +30,8 @@ use crate::tls::Certificate;
 const HEADERS: usize = 64;
 /// Bytes of a request's head.
 const HEAD: usize = 32 << 10;
+/// Bytes that wait encrypted; a connection has as much of a file besides.
+const ENCRYPTED: usize = 32 << 10;
 /// After a failure to accept, such as too many open files, until the next try.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -117,7 +119,10 @@ impl Connection {
             None => speak(line, self.front, head, watcher).await,
             Some(certificate) => {
                 match tokio::time::timeout(head, certificate.acceptor().accept(line)).await {
-                    Ok(Ok(stream)) => speak(stream, self.front, head, watcher).await,
+                    Ok(Ok(mut stream)) => {
+                        stream.get_mut().1.set_buffer_limit(Some(ENCRYPTED));
+                        speak(stream, self.front, head, watcher).await
+                    }
                     // Whoever knocks at the door of TLS with something else is no event.
                     Ok(Err(_)) | Err(_) => return,
                 }
