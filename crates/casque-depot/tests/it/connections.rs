@@ -3,13 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use casque_depot::serve;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::house::House;
+use crate::house::{House, clock};
 
 struct Running {
     house: House,
@@ -19,7 +20,10 @@ struct Running {
 }
 
 async fn start(lines: &str) -> Running {
-    let house = House::with(lines);
+    serving(House::with(lines)).await
+}
+
+async fn serving(house: House) -> Running {
     house.release("v1", 1, "stable", &"x".repeat(8_000_000)).await;
     let listener = serve::listen(&house.depot).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -109,4 +113,40 @@ async fn a_download_finishes_although_the_depot_is_told_to_stop() {
     go_on.send(()).unwrap();
     assert_eq!(reading.await.unwrap(), 8_000_000);
     served.await.unwrap();
+}
+
+/// Whether [`broken_clock`] panics: every handler asks what time it is, some on a thread of the runtime, some on one that may wait.
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
+fn broken_clock() -> SystemTime {
+    assert!(!BROKEN.load(Ordering::SeqCst), "the clock is broken");
+    clock()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_while_a_request_is_answered_is_one_answer_and_the_depot_goes_on() {
+    let running = serving(House::at("", broken_clock)).await;
+    let ask = async |path: &str| {
+        let authorization = &running.house.acme;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: {authorization}\r\n\r\n");
+        // The same connection is asked again after the panic.
+        let health = "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        exchange(running.address, format!("{request}{health}")).await
+    };
+    BROKEN.store(true, Ordering::SeqCst);
+    for path in ["/backend/docker_backend-v1.tar", "/backend/"] {
+        let answer = ask(path).await;
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{path}: {answer}");
+        assert!(answer.contains("the depot made a mistake; its log has more"), "{path}: {answer}");
+        assert!(answer.ends_with("ok\n"), "{path}: {answer}");
+    }
+    BROKEN.store(false, Ordering::SeqCst);
+    let answer = ask("/backend/").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok\n"), "{answer}");
+    let metrics =
+        exchange(running.address, "GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(
+        metrics.lines().any(|line| line.starts_with("casque_depot_panics_total") && line.ends_with(" 2")),
+        "{metrics}"
+    );
 }

@@ -66,6 +66,11 @@ impl Default for House {
 impl House {
     /// Makes a depot with these lines in its configuration.
     pub fn with(lines: &str) -> Self {
+        Self::at(lines, clock)
+    }
+
+    /// Makes one with this clock.
+    pub fn at(lines: &str, clock: fn() -> SystemTime) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("depot.toml");
         let data = directory.path().join("data");
