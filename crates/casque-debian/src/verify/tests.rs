@@ -1,5 +1,6 @@
 //! Signatures made here, good and bad.
 
+use casque_fuzz::fuzz;
 use pgp::composed::{
     ArmorOptions, KeyType, SecretKeyParamsBuilder, SignedKeyDetails, SignedPublicKey, SignedPublicSubKey,
     SignedSecretKey, SubkeyParamsBuilder,
@@ -399,4 +400,40 @@ fn an_archive_says_itself_how_much_it_is_preferred() {
         let release = Release::verify(signed.as_bytes(), &keyring, now()).unwrap();
         assert_eq!(release.default_priority(), expected);
     }
+}
+
+#[test]
+fn whatever_stands_where_signed_text_should_is_believed_or_refused() {
+    let secret = secret(1);
+    let keyring = keyring(&[certificate(&secret, vec![signing()])]);
+    let signed = sign(RELEASE, &secret.primary_key);
+    let signature = signed.find("-----BEGIN PGP SIGNATURE").unwrap();
+    fuzz("InRelease", &[signed.as_bytes()], |data| {
+        if let Ok(verified) = verify_clear_signed(data, &keyring, now()) {
+            // What is no part of what was signed may change: armour, and blanks at the ends of lines.
+            let lines = |text: &str| {
+                text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>()
+            };
+            assert_eq!(lines(&verified.text), lines(RELEASE));
+        }
+    });
+    fuzz("Release.gpg", &[&signed.as_bytes()[signature..]], |data| {
+        let _ = verify_detached(RELEASE.as_bytes(), data, &keyring, now());
+    });
+    let certificate = certificate(&secret, vec![signing()]).to_bytes().unwrap();
+    fuzz("keyring", &[&certificate], |data| {
+        let mut keyring = Keyring::default();
+        keyring.add(data);
+        let _ = verify_clear_signed(signed.as_bytes(), &keyring, now());
+    });
+}
+
+#[test]
+fn a_release_that_is_signed_is_read_or_refused_whatever_it_says() {
+    let secret = secret(1);
+    let keyring = keyring(&[certificate(&secret, vec![signing()])]);
+    fuzz("Release", &[RELEASE.as_bytes()], |data| {
+        let signed = sign(&String::from_utf8_lossy(data), &secret.primary_key);
+        let _ = Release::verify(signed.as_bytes(), &keyring, now());
+    });
 }

@@ -5,5 +5,6 @@
 mod apt;
 mod draw;
 mod exceptions;
+mod fuzz;
 mod resolve;
 mod same_as_apt;

@@ -5,6 +5,7 @@
 mod access;
 mod connections;
 mod downloads;
+mod fuzz;
 mod house;
 mod latest;
 mod pages;
