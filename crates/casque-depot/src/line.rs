@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Bytes that the kernel holds unsent for one connection. More would be memory for nothing, and half of it is what a slow line has
-/// to take within the time that a transfer may stand still. Less costs a fast line: 128 KiB a quarter of what it could take.
+/// to take within the time that a transfer may stand still. With less the sender of a fast line wakes up more often.
 const UNSENT: u32 = 512 << 10;
 
 /// Such a connection.
