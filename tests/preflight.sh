@@ -81,7 +81,7 @@ in_data() {
 nothing_is_started() {
     look 0 --volume "$volume:/data"
     same "everything is looked at" \
-        "kernel cpu memory limits clock volume disk-space disk-speed settings certificates ports overcommit" \
+        "kernel cpu memory limits rights clock volume disk-space disk-speed settings certificates ports overcommit" \
         "$(jq --raw-output '[.checks[].name] | join(" ")' "$work/found")"
     same "the volume is one" ok "$(found volume verdict)"
     says volume "the volume \`$volume\`"

@@ -8,11 +8,12 @@ use crate::image::Product;
 pub const VERSION: u32 = 1;
 
 /// What is looked at for every product.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "kernel",
     "cpu",
     "memory",
     "limits",
+    "rights",
     "clock",
     "volume",
     "disk-space",
