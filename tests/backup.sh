@@ -211,14 +211,16 @@ is_the_same() {
 # From a container in which each service has its own user to the volume of one user, by a container that may write nothing else.
 restored_as_another_user() {
     new_volume "$volume-single"
-    docker run --rm --user 0 --volume "$volume-single:/data" "$image" /bin/chown -R 1234567:0 /data
     local -a options=(--user 1234567:0 --read-only --cap-drop ALL --tmpfs /tmp --tmpfs /run:mode=1777)
     CASQUE_BACKUP_PASSPHRASE='correct horse' docker run --rm -i "${options[@]}" --env CASQUE_BACKUP_PASSPHRASE \
         --volume "$volume-single:/data" "$image" restore <"$work/with-passphrase" 2>"$work/said" || die "$(<"$work/said")"
     same "everything belongs to that user" "" \
-        "$(docker run --rm --volume "$volume-single:/data" --entrypoint find "$image" /data -not -uid 1234567)"
+        "$(docker run --rm --volume "$volume-single:/data" --entrypoint find "$image" /data -mindepth 1 -not -uid 1234567)"
     same "settings and secrets can be read by it" "$token" \
         "$(docker run --rm "${options[@]}" --volume "$volume-single:/data" --entrypoint cat "$image" /data/casque/secrets/status-token)"
+    at_exit "docker rm --force '$name-single' >/dev/null 2>&1"
+    docker run --detach --name "$name-single" "${options[@]}" --volume "$volume-single:/data" "$image" >/dev/null
+    wait_for 180 "the restored product runs as that user" docker exec "$name-single" backend health
 }
 
 main "$@"

@@ -19,7 +19,12 @@ pub fn checks(root: &Root, environment: &Environment, plan: &ImagePlan, settings
     let authorities = authorities::read(root, &mut Vec::new());
     let authorities = authorities.as_ref().filter(|bundle| root.join(&bundle.path).exists());
     let found = Found { environment, logs: Logs::default(), https: None, authorities };
-    let run = plan::run_plan(plan, settings, found);
+    let mut run = plan::run_plan(plan, settings, found);
+    for service in run.services.values_mut() {
+        // A directory of the volume is made by the start, which may be yet to come.
+        let is_there = |directory: &String| root.join(directory).is_dir();
+        service.working_directory = service.working_directory.take().filter(is_there);
+    }
     let runs = |name: &str| plan.services.get(name).is_some_and(|service| plan::is_on(service, settings));
     let checks = plan.preflight.iter().map(|(name, asked)| match runs(&asked.service) {
         true => check(name, asked, &run),

@@ -338,6 +338,8 @@ fn the_vendor_looks_at_more_as_a_service_does() {
     let instance = instance();
     let mut plan = plan();
     plan["expose"] = json!([]);
+    // Which the first start makes.
+    plan["services"]["web"]["service"]["working_directory"] = json!("/data/web");
     let asked = |script: &str, service: &str| {
         json!({"service": service, "run": ["/bin/sh", "-c", script], "timeout_ms": 300,
             "consequence": "reports stay empty", "remedy": "ask the vendor"})
