@@ -48,9 +48,8 @@ main() {
     jar=$work/cookies password=$(openssl rand -hex 16)
     instance_load "$archive"
     csv_totals "$DATA_SET" >"$work/expected"
-    # shellcheck disable=SC2046 # Each line is a cell of four words.
     while read -r cell; do
-        # shellcheck disable=SC2086 # As above.
+        # shellcheck disable=SC2086 # A line is a cell, and its words are what is in it.
         run_cell $cell
     done < <(if [[ -n $all ]]; then every_cell; else some_cells "$engine"; fi)
     say "passed: anywhere on $engine"
