@@ -23,15 +23,8 @@ TEXT
 }
 
 main() {
-    local archive=dist/docker_backend-latest.tar count number block
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
+    local count number block
+    instance_arguments "$@"
     archive=$(realpath "$archive") casque=$(realpath "$CASQUE")
     instance_prepare docker
     nothing_is_in_the_way

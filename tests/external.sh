@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 . tests/backend.sh
 # shellcheck source=tests/instance.sh
 . tests/instance.sh
+# shellcheck source=tests/certificates.sh
+. tests/certificates.sh
 
 USER_PASSWORD='p%40ss%3A%2Fw%3Frd'
 REDIS_PASSWORD=canary-of-redis
@@ -24,15 +26,7 @@ TEXT
 }
 
 main() {
-    local archive=dist/docker_backend-latest.tar
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
+    instance_arguments "$@"
     instance_prepare docker
     instance_load "$archive"
     network=$name-net
@@ -54,23 +48,12 @@ main() {
     say "passed: external services"
 }
 
-backend() {
-    engine_exec "$name" backend "$@"
-}
-
+# The server in a container reads them as another user.
 certificate() {
-    (
-        cd "$work"
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=Test Authority" \
-            -keyout ca.key -out ca.pem 2>/dev/null
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=cache.bank.example" \
-            -keyout cache.key -out cache.csr 2>/dev/null
-        printf 'subjectAltName=DNS:cache.bank.example\n' >cache.ext
-        openssl x509 -req -in cache.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 -extfile cache.ext \
-            -out cache.pem 2>/dev/null
-        chmod 644 cache.key
-        chmod 755 .
-    )
+    new_authority "$work"
+    new_certificate "$work" cache cache.bank.example
+    chmod 644 "$work/cache.key"
+    chmod 755 "$work"
 }
 
 # The bank's own authority is in the volume before the first start.
@@ -141,10 +124,6 @@ refuses_a_wrong_change() {
         die "it does not say what was refused: $(cat "$work/said")"
     same "nothing was started anew" "$before" "$(pids)"
     same "everything is ready" 200 "$(status_code "$address")"
-}
-
-pids() {
-    backend status --json | jq --compact-output '.details.services | map({(.name): .pid}) | add'
 }
 
 cache() {

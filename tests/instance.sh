@@ -1,5 +1,6 @@
 # One running instance of the example backend for a test, gone at the end. Source it after wait.sh, engine.sh and
-# backend.sh. After instance_prepare these are set: work (a directory), name (the container), volume, image, address.
+# backend.sh. After instance_arguments there is `archive`, after instance_prepare: work (a directory), name (the
+# container), volume, image, address.
 # shellcheck shell=bash
 
 REPOSITORY=vendor/backend
@@ -7,6 +8,27 @@ VERSION=$(<examples/backend/VERSION)
 TAG=v$VERSION
 # shellcheck disable=SC2034 # For those who source this.
 DATA_SET=examples/backend/data/orders.csv
+
+# Reads the arguments of a test, which has a function `usage`: instance_arguments [--with-engine] "$@". Sets archive, and
+# engine for a test that runs on several.
+# shellcheck disable=SC2034 # For those who source this.
+instance_arguments() {
+    local with_engine=
+    [[ ${1:-} != --with-engine ]] || { with_engine=1 && shift; }
+    archive=dist/docker_backend-latest.tar engine=docker
+    while [[ $# -gt 0 ]]; do
+        case "$1" in
+            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
+            -h | --help) usage && exit 0 ;;
+            --engine)
+                [[ -n $with_engine ]] || { usage >&2 && exit 2; }
+                engine=${2:?} && shift 2
+                ;;
+            *) usage >&2 && exit 2 ;;
+        esac
+    done
+    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
+}
 
 # Starts an engine if it must and chooses names: instance_prepare docker|podman|none.
 instance_prepare() {
@@ -21,6 +43,7 @@ instance_prepare() {
     port=$(free_port)
     address=http://127.0.0.1:$port
     # Each later line runs before those above it: first the logs, then the container, its volume, its image.
+    # shellcheck disable=SC2153 # The one that engine_start has started.
     [[ $ENGINE == none ]] || engine_has_image "$REPOSITORY" "$TAG" || at_exit "'$ENGINE' image rm '$image' >/dev/null 2>&1"
     at_exit "engine_remove_volume '$volume'"
     at_exit "engine_remove '$name'"
@@ -56,4 +79,14 @@ retry_is_promised() {
     head=$(curl -s -o /dev/null -D - "$address/status" | tr -d '\r')
     grep -q '^HTTP/[0-9.]* 200' <<<"$head" || grep -qi '^retry-after: [0-9]' <<<"$head" ||
         die "a 503 of /status has no Retry-After: $head"
+}
+
+# The product's own command.
+backend() {
+    engine_exec "$name" backend "$@"
+}
+
+# Prints the process of each service; what was not started anew keeps its.
+pids() {
+    backend status --json | jq --compact-output '.details.services | map({(.name): .pid}) | add'
 }

@@ -28,17 +28,8 @@ MAIL_FROM=backend@vendor.example
 MAIL_TO=owner@customer.example
 
 main() {
-    local archive=dist/docker_backend-latest.tar engine=docker
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --engine) engine=${2:?} && shift 2 ;;
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
+    instance_arguments --with-engine "$@"
     [[ $engine == docker || $engine == podman ]] || die "there is no way out of a container of \`$engine\`"
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
     instance_prepare "$engine"
     instance_load "$archive"
     MAIL_PASSWORD=$(password ascii)

@@ -21,16 +21,8 @@ TEXT
 }
 
 main() {
-    local archive=dist/docker_backend-latest.tar engine=docker total
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --engine) engine=${2:?} && shift 2 ;;
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
+    local total
+    instance_arguments --with-engine "$@"
     instance_prepare "$engine"
     instance_load "$archive"
     instance_start

@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 . tests/backend.sh
 # shellcheck source=tests/instance.sh
 . tests/instance.sh
+# shellcheck source=tests/certificates.sh
+. tests/certificates.sh
 # shellcheck source=tests/mail_server.sh
 . tests/mail_server.sh
 
@@ -29,15 +31,7 @@ TEXT
 }
 
 main() {
-    local archive=dist/docker_backend-latest.tar
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
+    instance_arguments "$@"
     instance_prepare docker
     instance_load "$archive"
     nothing_is_started
@@ -138,15 +132,9 @@ little_of_everything() {
 
 # An authority, and the mail server that it signed.
 certificate() {
-    (
-        cd "$work"
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=Test Authority" \
-            -keyout ca.key -out ca.pem 2>/dev/null
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$MAIL_HOST" -keyout mail.key -out mail.csr 2>/dev/null
-        printf 'subjectAltName=DNS:%s\n' "$MAIL_HOST" >mail.ext
-        openssl x509 -req -in mail.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 -extfile mail.ext -out mail.pem 2>/dev/null
-        cat mail.pem mail.key >pair.pem
-    )
+    new_authority "$work"
+    new_certificate "$work" mail "$MAIL_HOST"
+    cat "$work/mail.pem" "$work/mail.key" >"$work/pair.pem"
 }
 
 # Prints the setting for a password: smtp_url PASSWORD.

@@ -23,16 +23,7 @@ TEXT
 SITE=/run/casque/files/etc/nginx/sites-available/backend
 
 main() {
-    local archive=dist/docker_backend-latest.tar engine=docker
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --engine) engine=${2:?} && shift 2 ;;
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
+    instance_arguments --with-engine "$@"
     instance_prepare "$engine"
     instance_load "$archive"
     instance_start --env MAIL_TO=owner@customer.example
@@ -44,10 +35,6 @@ main() {
     hide_new_secrets
     refuse_what_the_environment_decides
     say "passed: settings of a running product with $engine"
-}
-
-backend() {
-    engine_exec "$name" backend "$@"
 }
 
 # Prints the process of a service.
@@ -93,10 +80,6 @@ reload_under_load() {
     done
     same "the new limit is in nginx's file" 1 "$(engine_exec "$name" grep -c 'proxy_read_timeout "43";' "$SITE")"
     same "no process was started anew" "$before" "$(pids)"
-}
-
-pids() {
-    backend status --json | jq --compact-output '.details.services | map({(.name): .pid}) | add'
 }
 
 # A duration that casque understands and nginx does not: so many seconds are too many for it.

@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 . tests/backend.sh
 # shellcheck source=tests/instance.sh
 . tests/instance.sh
+# shellcheck source=tests/syslog_receiver.sh
+. tests/syslog_receiver.sh
 
 # The agent's codes.
 FORBIDDEN=77 SETTINGS=100
@@ -25,17 +27,7 @@ TEXT
 }
 
 main() {
-    local archive=dist/docker_backend-latest.tar
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
-    PATH=$PATH:/usr/sbin
-    [[ -n "$(type -P rsyslogd)" ]] || die "there is no rsyslogd; tests/install-needs.sh test"
+    instance_arguments "$@"
     instance_prepare docker
     instance_load "$archive"
     receiver_start
@@ -61,27 +53,6 @@ plant() {
     of_url="u/$(openssl rand -hex 8)@:"
     printf 'ADMIN_PASSWORD=%s\nSMTP_URL=smtp://user:%s@127.0.0.1:9\n' "$password" \
         "$(python3 -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1], safe=""))' "$of_url")" >"$work/environment"
-}
-
-receiver_start() {
-    tcp=$(free_port)
-    received=$work/received
-    : >"$received"
-    cat >"$work/rsyslog.conf" <<TEXT
-global(workDirectory="$work")
-module(load="imtcp")
-ruleset(name="keep") { action(type="omfile" file="$received") }
-input(type="imtcp" port="$tcp" ruleset="keep")
-TEXT
-    rsyslogd -n -f "$work/rsyslog.conf" -i "$work/rsyslog.pid" >"$work/rsyslog.out" 2>&1 &
-    receiver=$!
-    at_exit "end_process $receiver"
-    wait_for 20 "rsyslogd listens" receiver_listens
-}
-
-receiver_listens() {
-    ! process_is_gone "$receiver" || die "rsyslogd ended: $(<"$work/rsyslog.out")"
-    [[ -n "$(ss -Hltn "sport = :$tcp")" ]]
 }
 
 # Prints every form of secrets, one a line: what a service may `write` of them. To `find` them, base64 is without the digits at both ends, which

@@ -10,6 +10,10 @@ cd "$(dirname "$0")/.."
 . tests/backend.sh
 # shellcheck source=tests/instance.sh
 . tests/instance.sh
+# shellcheck source=tests/certificates.sh
+. tests/certificates.sh
+# shellcheck source=tests/syslog_receiver.sh
+. tests/syslog_receiver.sh
 
 usage() {
     cat <<'TEXT'
@@ -23,22 +27,12 @@ TEXT
 HOUR=36000
 
 main() {
-    local archive=dist/docker_backend-latest.tar
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
-    PATH=$PATH:/usr/sbin
-    [[ -n "$(type -P rsyslogd)" ]] || die "there is no rsyslogd; tests/install-needs.sh test"
+    instance_arguments "$@"
     instance_prepare docker
     instance_load "$archive"
-    certificates
-    receiver_configure
-    receiver_start
+    new_authority "$work"
+    new_certificate "$work" logs logs.example
+    receiver_start "$work/logs"
     # The engine writes this name into the container's /etc/hosts.
     instance_start --add-host logs.example:host-gateway
     token=$(backend settings get status-token)
@@ -53,58 +47,6 @@ main() {
     say "passed: logs in rsyslog"
 }
 
-backend() {
-    engine_exec "$name" backend "$@"
-}
-
-certificates() {
-    (
-        cd "$work"
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=Test Authority" \
-            -keyout ca.key -out ca.pem 2>/dev/null
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=logs.example" \
-            -keyout logs.key -out logs.csr 2>/dev/null
-        printf 'subjectAltName=DNS:logs.example\n' >logs.ext
-        openssl x509 -req -in logs.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 -extfile logs.ext \
-            -out logs.pem 2>/dev/null
-    )
-}
-
-# Each message is a line: severity, facility, time, host, service, structured data, text.
-receiver_configure() {
-    tcp=$(free_port) tls=$(free_port) udp=$(free_port)
-    received=$work/received
-    : >"$received"
-    cat >"$work/rsyslog.conf" <<TEXT
-global(workDirectory="$work" defaultNetstreamDriverCAFile="$work/ca.pem"
-    defaultNetstreamDriverCertFile="$work/logs.pem" defaultNetstreamDriverKeyFile="$work/logs.key")
-module(load="imudp")
-module(load="imtcp")
-template(name="fields" type="string" string="%syslogseverity-text% %syslogfacility-text% %timestamp:::date-rfc3339% %hostname% %app-name% %structured-data% %msg%\n")
-ruleset(name="keep") { action(type="omfile" file="$received" template="fields") }
-input(type="imtcp" port="$tcp" ruleset="keep" streamDriver.mode="0" streamDriver.name="ptcp")
-input(type="imtcp" port="$tls" ruleset="keep" streamDriver.mode="1" streamDriver.name="ossl" streamDriver.authMode="anon")
-input(type="imudp" port="$udp" ruleset="keep")
-TEXT
-    at_exit receiver_stop
-}
-
-receiver_start() {
-    rsyslogd -n -f "$work/rsyslog.conf" -i "$work/rsyslog.pid" >>"$work/rsyslog.out" 2>&1 &
-    receiver=$!
-    wait_for 20 "rsyslogd listens" receiver_listens
-}
-
-receiver_listens() {
-    ! process_is_gone "$receiver" || die "rsyslogd ended: $(cat "$work/rsyslog.out")"
-    [[ "$(ss -Hltn "sport = :$tcp or sport = :$tls" | wc -l)" -ge 2 && -n "$(ss -Hlun "sport = :$udp")" ]]
-}
-
-receiver_stop() {
-    [[ -z ${receiver:-} ]] || end_process "$receiver"
-    receiver=
-}
-
 # Prints what the status says: syslog FIELD.
 syslog() {
     status_details "$address" "$token" | jq --raw-output ".details.syslog.$1"
@@ -112,14 +54,6 @@ syslog() {
 
 nothing_waits() {
     [[ "$(syslog waiting_bytes) $(syslog connected)" == "0 true" ]]
-}
-
-is_received() {
-    grep -qF -- "$1" "$received"
-}
-
-pids() {
-    backend status --json | jq --compact-output '.details.services | map({(.name): .pid}) | add'
 }
 
 pid_of() {
@@ -186,7 +120,7 @@ survives_an_hour_without_receiver() {
         "$(curl -s -A "monitor $token" "$address/metrics" | grep '^casque_syslog_connected')"
     wait_for 30 "the log says that it is away" log_has "is away: "
     same "everything runs on" "$before" "$(pids)"
-    receiver_start
+    receiver_resume
     wait_for 90 "the lines arrive" is_received "other=2000."
     wait_for 60 "the log says that it is back" log_has "is back"
     wait_for 30 "everything is sent" nothing_waits
@@ -211,7 +145,7 @@ survives_the_death_of_the_agent() {
     write web killed 20000
     kill_agent
     write web again 20000
-    receiver_start
+    receiver_resume
     wait_for 90 "the first lines arrive" is_received "killed=1."
     kill_agent
     wait_for 90 "the last lines arrive" is_received "again=20000."
@@ -281,7 +215,7 @@ one_line_says_what_had_no_room() {
     backend settings set syslog-url "tcp://logs.example:$tcp" >/dev/null
     write web much 30000
     same "the buffer has its bound" yes "$([[ "$(engine_exec "$name" sh -c 'cat /data/casque/syslog/*.jsonl' | wc -c)" -le $((1 << 20)) ]] && echo yes)"
-    receiver_start
+    receiver_resume
     wait_for 60 "the rest arrives" is_received "much=30000."
     wait_for 30 "everything is sent" nothing_waits
     lines=$(sed -n 's/^warning local0 .*\] \([0-9]*\) lines are missing here: .*/\1/p' "$received")

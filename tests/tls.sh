@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 . tests/backend.sh
 # shellcheck source=tests/instance.sh
 . tests/instance.sh
+# shellcheck source=tests/certificates.sh
+. tests/certificates.sh
 
 usage() {
     cat <<'TEXT'
@@ -21,16 +23,7 @@ TEXT
 }
 
 main() {
-    local archive=dist/docker_backend-latest.tar engine=docker
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --engine) engine=${2:?} && shift 2 ;;
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
+    instance_arguments --with-engine "$@"
     instance_prepare "$engine"
     instance_load "$archive"
     certificates
@@ -51,25 +44,11 @@ main() {
     say "passed: HTTPS with $engine"
 }
 
-backend() {
-    engine_exec "$name" backend "$@"
-}
-
 # An authority, and two servers that it signed.
 certificates() {
-    local server
-    (
-        cd "$work"
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=Test Authority" \
-            -keyout ca.key -out ca.pem 2>/dev/null
-        for server in first second; do
-            openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$server.example" \
-                -keyout "$server.key" -out "$server.csr" 2>/dev/null
-            printf 'subjectAltName=DNS:%s.example,IP:127.0.0.1\n' "$server" >"$server.ext"
-            openssl x509 -req -in "$server.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 \
-                -extfile "$server.ext" -out "$server.pem" 2>/dev/null
-        done
-    )
+    new_authority "$work"
+    new_certificate "$work" first first.example IP:127.0.0.1
+    new_certificate "$work" second second.example IP:127.0.0.1
 }
 
 # Prints whose certificate the port serves.
@@ -141,10 +120,6 @@ takes_over_a_given_one() {
     same "no process was started anew" "$before" "$(pids)"
     wait "$slow" || die "a connection broke: $(cat "$work/slow")"
     ! warned_of "signs itself" || die "the status still says that it signs itself"
-}
-
-pids() {
-    backend status --json | jq --compact-output '.details.services | map({(.name): .pid}) | add'
 }
 
 # Nobody says that the files have changed.

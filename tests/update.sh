@@ -25,15 +25,7 @@ TEXT
 }
 
 main() {
-    local archive=dist/docker_backend-latest.tar
-    while [[ $# -gt 0 ]]; do
-        case "$1" in
-            --archive) archive=$(cd "$OLDPWD" && realpath "${2:?}") && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) usage >&2 && exit 2 ;;
-        esac
-    done
-    [[ -f $archive ]] || die "there is no archive \`$archive\`: make package-docker builds it"
+    instance_arguments "$@"
     instance_prepare docker
     instance_load "$archive"
     before=$image next=casque-test-next:$$ jar=$work/cookies
