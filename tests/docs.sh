@@ -12,6 +12,16 @@ cd "$(dirname "$0")/.."
 . tests/download.sh
 # shellcheck source=tests/instance.sh
 . tests/instance.sh
+# shellcheck source=tests/certificates.sh
+. tests/certificates.sh
+# shellcheck source=tests/external_services.sh
+. tests/external_services.sh
+# shellcheck source=tests/mail_server.sh
+. tests/mail_server.sh
+# shellcheck source=tests/syslog_receiver.sh
+. tests/syslog_receiver.sh
+
+MAIL_PASSWORD=secret-of-mail
 
 usage() {
     cat <<'TEXT'
@@ -31,6 +41,9 @@ main() {
     "$casque" docs --blocks "$archive" >"$work/blocks.json"
     "$casque" docs "$archive" >"$work/archive.md"
     download_serve "$work" "$archive" "backend/docker_backend-$TAG.tar" customer secret
+    mail_server_start
+    receiver_start
+    new_authority "$work"
     mkdir "$work/here"
     count=$(jq length "$work/blocks.json")
     for ((number = 0; number < count; number++)); do
@@ -63,12 +76,11 @@ run_block() {
     case "$1" in
         # The three words that only the vendor's letter knows.
         download) sed -i "s|USER:PASSWORD|customer:secret|; s|https://HOST/backend/.*\.tar -o|$DOWNLOAD_URL -o|" "$work/commands" ;;
-        set-secret) echo "smtp://127.0.0.1:25" >"$work/here/smtp-url.txt" ;;
-        external | external-end)
-            say "left out: $1 needs a MongoDB and a Redis elsewhere; tests/external.sh types the same"
-            return
-            ;;
-        certificate | renew | authority) (cd "$work/here" && new_certificate) ;;
+        set-secret) echo "smtp://backend:$MAIL_PASSWORD@$gateway:$(<"$work/mail-port")" >"$work/here/smtp-url.txt" ;;
+        external) services_elsewhere ;;
+        syslog) sed -i "s|logs.example.com:601|$gateway:$tcp|" "$work/commands" ;;
+        certificate | renew) certificate_here ;;
+        authority) cp "$work/ca.pem" "$work/here/authority.pem" ;;
         # The same image under the name of the next: what the text says of versions is tested in tests/update.sh.
         load-next) cp "$archive" "$work/here/backend-next.tar" ;;
         check) docker tag "$image" "$REPOSITORY:NEXT" ;;
@@ -87,8 +99,25 @@ run_block() {
         backup) wait_for 180 "ready after the backup" status_is_ready http://127.0.0.1 ;;
         support-bundle) tar -xzOf "$work/here/backend-support.tar.gz" support-bundle/manifest.json | jq --exit-status '.members | length > 5' >/dev/null ;;
         exit-code) same "$1" "running 0" "$(<"$work/said")" ;;
-        certificate | set-secret | restart) wait_for 180 "ready after $1" status_is_ready http://127.0.0.1 ;;
+        set-secret | restart) wait_for 180 "ready after $1" status_is_ready http://127.0.0.1 ;;
+        external)
+            wait_for 180 "ready after $1" status_is_ready http://127.0.0.1
+            same "the built-in ones do not run" "" "$(databases_inside)"
+            ;;
+        external-end)
+            wait_for 180 "ready after $1" status_is_ready http://127.0.0.1
+            same "the built-in ones run again" "mongod redis-server" "$(databases_inside)"
+            ;;
+        mail-test) same "the mail is there" 1 "$(grep -c '^Subject: Test of ' "$work/mail/1.mail")" ;;
+        certificate)
+            wait_for 180 "ready after $1" status_is_ready http://127.0.0.1
+            serves_certificate || die "another certificate is served than the one that was copied"
+            ;;
         renew) wait_for 20 "the certificate is served" serves_certificate ;;
+        syslog)
+            curl -s -o /dev/null http://127.0.0.1/health?mark-of-the-test
+            wait_for 30 "the receiver gets the lines" is_received mark-of-the-test
+            ;;
         stop) same "it stops in order" 0 "$(docker inspect --format '{{.State.ExitCode}}' backend)" ;;
     esac
     say "ok: $1"
@@ -99,16 +128,31 @@ last_state() {
     grep -o '"state": *"[a-z]*"' "$work/said" | tail -n 1 | cut -d '"' -f 4
 }
 
-new_certificate() {
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
-        -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem 2>/dev/null
-    cp cert.pem authority.pem
+certificate_here() {
+    new_certificate "$work" server localhost
+    cp "$work/server.pem" "$work/here/cert.pem"
+    cp "$work/server.key" "$work/here/key.pem"
 }
 
+# Who trusts the authority gets an answer, by the certificate that is here now.
 serves_certificate() {
     local served
     served=$(openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint 2>/dev/null) || return 1
-    [[ $served == "$(openssl x509 -noout -fingerprint -in "$work/here/cert.pem")" ]]
+    [[ $served == "$(openssl x509 -noout -fingerprint -in "$work/here/cert.pem")" ]] &&
+        curl -s --cacert "$work/ca.pem" -o /dev/null https://localhost/health
+}
+
+# The files that the text speaks of, with a MongoDB and a Redis behind them.
+services_elsewhere() {
+    local name=casque-test-elsewhere-$$
+    external_mongodb secret
+    external_redis -- --requirepass secret
+    echo "mongodb://app:secret@$(container_address "$name-db")/orders" >"$work/here/mongodb-url.txt"
+    echo "redis://:secret@$(container_address "$name-cache")/0" >"$work/here/redis-url.txt"
+}
+
+databases_inside() {
+    docker top backend -eo comm | grep -E '^(mongod|redis-server)$' | sort | xargs
 }
 
 main "$@"

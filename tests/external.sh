@@ -13,8 +13,11 @@ cd "$(dirname "$0")/.."
 . tests/instance.sh
 # shellcheck source=tests/certificates.sh
 . tests/certificates.sh
+# shellcheck source=tests/external_services.sh
+. tests/external_services.sh
 
-USER_PASSWORD='p%40ss%3A%2Fw%3Frd'
+USER_PASSWORD='p@ss:/w?rd'
+USER_PASSWORD_IN_URL=p%40ss%3A%2Fw%3Frd
 REDIS_PASSWORD=canary-of-redis
 
 usage() {
@@ -35,7 +38,7 @@ main() {
     certificate
     put_authority
     engine_run "$name" "$port" "$volume" "$image" --network "$network" \
-        --env "MONGODB_URL=mongodb://app:$USER_PASSWORD@db.bank.example/orders"
+        --env "MONGODB_URL=mongodb://app:$USER_PASSWORD_IN_URL@db.bank.example/orders"
     waits_for_what_is_not_there
     serve_mongodb
     becomes_ready_by_itself
@@ -81,32 +84,17 @@ says_why() {
     details | jq --exit-status '.details.services[] | select(.name == "mongodb") | tostring | contains("waiting for db.bank.example")' >/dev/null
 }
 
-# A MongoDB whose user may read and write one database, and nothing else.
+# It has its name when it has its user: who is refused does not wait.
 serve_mongodb() {
-    at_exit "docker rm --force --volumes '$name-db' >/dev/null"
-    # It has its name when it has its user: who is refused does not wait.
-    docker run --detach --name "$name-db" --entrypoint sh "$image" \
-        -c 'mkdir /tmp/db && exec /opt/mongodb/mongod --dbpath /tmp/db --bind_ip_all --auth' >/dev/null
-    wait_for 60 "the external MongoDB answers" in_database 'client.admin.command("ping")'
-    in_database 'client.admin.command("createUser", "root", pwd="root", roles=["root"])'
-    in_database 'from urllib.parse import unquote' \
-        'client = MongoClient("mongodb://root:root@127.0.0.1/")' \
-        "client.orders.command('createUser', 'app', pwd=unquote('$USER_PASSWORD'), roles=['readWrite'])"
+    external_mongodb "$USER_PASSWORD"
     docker network connect --alias db.bank.example "$network" "$name-db"
-}
-
-in_database() {
-    docker exec "$name-db" /opt/backend/venv/bin/python -c "$(printf '%s\n' 'from pymongo import MongoClient' \
-        'client = MongoClient("mongodb://127.0.0.1/", serverSelectionTimeoutMS=1000)' "$@")" >"$work/in-database" 2>&1
 }
 
 # It serves by TLS alone.
 serve_redis() {
-    at_exit "docker rm --force --volumes '$name-cache' >/dev/null"
-    docker run --detach --name "$name-cache" --network "$network" --network-alias cache.bank.example \
-        --volume "$work:/certificates:ro" --entrypoint redis-server "$image" --port 0 --tls-port 6380 --tls-auth-clients no \
-        --tls-cert-file /certificates/cache.pem --tls-key-file /certificates/cache.key --tls-ca-cert-file /certificates/ca.pem \
-        --bind 0.0.0.0 --requirepass "$REDIS_PASSWORD" >/dev/null
+    external_redis --network "$network" --network-alias cache.bank.example --volume "$work:/certificates:ro" -- \
+        --port 0 --tls-port 6380 --tls-auth-clients no --tls-cert-file /certificates/cache.pem \
+        --tls-key-file /certificates/cache.key --tls-ca-cert-file /certificates/ca.pem --requirepass "$REDIS_PASSWORD"
 }
 
 becomes_ready_by_itself() {

@@ -70,6 +70,12 @@ impl Setting {
     pub fn is_secret(&self) -> bool {
         self.secret || self.generate || self.kind == Kind::Password
     }
+
+    /// Says whether it is for a mail server: a URL that can be nothing else.
+    pub fn names_mail_server(&self) -> bool {
+        let is_one = |scheme: &String| ["smtp", "smtps"].contains(&scheme.as_str());
+        self.kind == Kind::Url && !self.schemes.is_empty() && self.schemes.iter().all(is_one)
+    }
 }
 
 /// Takes text, a whole number, a truth value or a list of texts as text.

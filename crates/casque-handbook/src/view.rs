@@ -46,6 +46,8 @@ pub(crate) struct View {
     /// The first that is asked for and must not be an argument.
     secret: Option<Row>,
     external: Vec<External>,
+    /// Settings for mail servers.
+    mail: Vec<String>,
     has_syslog: bool,
     has_log_size: bool,
     users: Vec<User>,
@@ -161,6 +163,7 @@ impl View {
             has_syslog: plan.settings.contains_key(settings::SYSLOG_URL),
             has_log_size: plan.settings.contains_key(settings::LOG_SIZE),
             external,
+            mail: mail_servers(plan),
             users: users(plan),
             directories: directories(plan),
             verifies: !plan.verify_keys.is_empty(),
@@ -216,6 +219,11 @@ fn external(plan: &ImagePlan) -> Vec<External> {
         Some(External { setting, services })
     });
     found.collect()
+}
+
+fn mail_servers(plan: &ImagePlan) -> Vec<String> {
+    let some = plan.settings.iter().filter(|(_, setting)| setting.names_mail_server());
+    some.map(|(name, _)| name.clone()).collect()
 }
 
 /// Returns who runs something, the lowest number first.

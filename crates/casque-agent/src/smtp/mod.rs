@@ -26,17 +26,10 @@ pub struct Server<'a> {
     url: &'a str,
 }
 
-/// Returns the mail servers among `settings`: URLs that can be nothing else.
+/// Returns the mail servers among `settings`.
 pub fn servers(settings: &Settings) -> Vec<Server<'_>> {
-    let given = settings.iter().filter(|(_, one)| names_servers(&one.setting));
+    let given = settings.iter().filter(|(_, one)| one.setting.names_mail_server());
     given.filter_map(|(name, one)| Some(Server { setting: name, url: one.text()? })).collect()
-}
-
-/// Says whether a setting is for a mail server.
-pub fn names_servers(setting: &casque_format::settings::Setting) -> bool {
-    let schemes = &setting.schemes;
-    let is_one = |scheme: &String| ["smtp", "smtps"].contains(&scheme.as_str());
-    setting.kind == Kind::Url && !schemes.is_empty() && schemes.iter().all(is_one)
 }
 
 /// A mail to hand over.

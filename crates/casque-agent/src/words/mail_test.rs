@@ -53,7 +53,7 @@ pub fn run(sources: &Sources, product: &Product, order: &Order) -> Result<String
 }
 
 fn server<'a>(settings: &'a Settings, wanted: Option<&str>) -> Result<Server<'a>, Error> {
-    let known = settings.iter().filter(|(_, one)| smtp::names_servers(&one.setting));
+    let known = settings.iter().filter(|(_, one)| one.setting.names_mail_server());
     let known: Vec<String> = known.map(|(name, _)| format!("`{name}`")).collect();
     let mut servers = smtp::servers(settings);
     servers.retain(|server| wanted.is_none_or(|wanted| wanted == server.setting));
