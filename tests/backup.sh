@@ -97,7 +97,7 @@ comes_back_when_killed() {
     begin_unread
     same "it is alive" 200 "$(curl -s -o /dev/null -w '%{http_code}' "$address/livez")"
     same "it is not ready" 503 "$(curl -s -o /dev/null -w '%{http_code}' "$address/readyz")"
-    curl -s -H 'Accept: text/html' "$address/" | grep -q 'is being maintained' || die "nothing is said to people"
+    [[ "$(curl -s -H 'Accept: text/html' "$address/")" == *'is being maintained'* ]] || die "nothing is said to people"
     same "every service but the agent is stopped" "agent ready" \
         "$(engine_exec "$name" backend status --json | jq -r '.details.services[] | select(.state != "stopped") | "\(.name) \(.state)"')"
     local code=0

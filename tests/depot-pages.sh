@@ -91,7 +91,8 @@ main() {
     releases
     printf '%s\n%s\n' "$LOGIN" "$STAFF" |
         python3 tests/depot_pages.py "$HOST" "$home" dist/depot-pages
-    "$DEPOT" audit --actor acme --format csv | grep -q ',download,backend,v43.4.4,docker_backend-v43.4.4.tar,200,3100000,true$' ||
+    "$DEPOT" audit --actor acme --format csv >"$home/audit.csv"
+    grep -q ',download,backend,v43.4.4,docker_backend-v43.4.4.tar,200,3100000,true$' "$home/audit.csv" ||
         die "the download by keyboard is not in the audit"
     accounts
     say "passed: the depot's pages in Chromium"

@@ -188,8 +188,8 @@ one_release() {
     same "the archive says the same of itself" \
         "$(jq -c '[.release, .channel, .counter, .created, .expires]' "$home/release.json")" \
         "$(jq -c '.archive | [.tag, .channel, .counter, .created, .expires]' "$home/inside.json")"
-    tar -tf "$home/docker_backend-v1.tar" | head -n 2 >"$home/first"
-    same "its record comes first" "release.json release.json.minisig" "$(paste -sd ' ' "$home/first")"
+    tar -tf "$home/docker_backend-v1.tar" >"$home/members"
+    same "its record comes first" "release.json release.json.minisig" "$(head -n 2 "$home/members" | paste -sd ' ')"
     ! grep -qF -e "$CASQUE_RELEASE_TOKEN" -e "$CASQUE_PASSPHRASE" "$home/package" || die "the commands see secrets"
     grep -qF "| $BIN/casque" "$home/said" || die "the commands find another casque, or none"
     ! grep -rqF -e "$CASQUE_RELEASE_TOKEN" -e "$CASQUE_PASSPHRASE" "$home/state" || die "a secret is in the state"
