@@ -159,9 +159,11 @@ impl Cache {
             trees.extend(stage.trees);
         }
         let file = |layer: &StageLayer| self.layers.get(&layer.diff_id).ok()?;
-        let Some(files) = record.layers.iter().map(file).collect::<Option<Vec<_>>>() else { return Ok(None) };
+        if record.layers.iter().map(file).any(|file| file.is_none()) {
+            return Ok(None);
+        }
+        // Not its layers: another build that is writing them would take them for others, and we would read them again.
         touch(&directory.join("stage.json"))?;
-        files.iter().try_for_each(|file| touch(&file.path))?;
         Ok(Some(Stage { key: *key, trees, record }))
     }
 

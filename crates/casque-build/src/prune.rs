@@ -90,13 +90,15 @@ impl Cache {
         let entries = self.entries().map_err(BuildError::Cache)?;
         let layers = self.layer_files().map_err(BuildError::Cache)?;
         let kinds = [DOWNLOADS, UNPACKED, WHEELS, BYTECODE, STAGES, LAYERS, COMPRESSED].map(|kind| {
-            let of_kind = entries.iter().chain(layers.values()).filter(|entry| entry.kind == kind);
+            let of = |kind| entries.iter().chain(layers.values()).filter(move |entry| entry.kind == kind);
+            let of_kind = of(kind);
+            let users = of(if kind == LAYERS { STAGES } else { kind });
             let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
             KindUsage {
                 kind,
                 entries: of_kind.clone().count(),
                 bytes: of_kind.clone().map(|entry| entry.bytes).sum(),
-                last_used: of_kind.map(|entry| entry.used).max().and_then(since).map(|time| time.as_secs()),
+                last_used: users.map(|entry| entry.used).max().and_then(since).map(|time| time.as_secs()),
             }
         });
         let bytes = kinds.iter().map(|kind| kind.bytes).sum();

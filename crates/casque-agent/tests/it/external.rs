@@ -163,6 +163,10 @@ fn what_answers_and_is_no_mongodb_is_not_believed() {
     let mut huge = message(&doc! { "ok": 1.0 });
     huge[..4].copy_from_slice(&i32::MAX.to_le_bytes());
     assert_eq!(said(vec![huge], url), refused("reached, but what answers is no MongoDB"));
+    let mut old = message(&doc! { "ok": 1.0 });
+    // OP_REPLY, which no MongoDB has sent since 5.1.
+    old[12..16].copy_from_slice(&1_i32.to_le_bytes());
+    assert_eq!(said(vec![old], url), refused("reached, but what answers is no MongoDB"));
 }
 
 #[test]

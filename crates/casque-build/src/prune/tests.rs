@@ -89,6 +89,26 @@ fn a_stage_that_is_used_is_new_again() {
 }
 
 #[test]
+fn layers_stay_untouched_by_who_uses_their_stage_and_were_used_when_it_was() {
+    let scratch = Scratch::new();
+    let layer = scratch.layer("x");
+    let key = scratch.stage("a", &[layer], 10);
+    let path = scratch.cache.layers().get(&layer).unwrap().unwrap().path;
+    let file = fs::File::open(&path).unwrap();
+    file.file().set_modified(day_of(5)).unwrap();
+    let before = file.metadata().unwrap();
+    assert!(scratch.cache.stage(&key).unwrap().is_some());
+    let after = file.metadata().unwrap();
+    assert_eq!(
+        (after.mtime(), after.ctime(), after.ctime_nsec()),
+        (before.mtime(), before.ctime(), before.ctime_nsec())
+    );
+    let usage = scratch.cache.usage().unwrap();
+    let used = |kind| usage.kinds.iter().find(|one| one.kind == kind).unwrap().last_used;
+    assert!(used(LAYERS) == used(STAGES) && used(LAYERS) > Some(5 * 86_400));
+}
+
+#[test]
 fn what_was_used_longest_ago_goes_until_the_rest_fits() {
     let scratch = Scratch::new();
     let keys: Vec<Digest> = (0..4)
