@@ -8,7 +8,6 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use casque_format::settings::Kind;
 use tokio::time::timeout;
 
 use self::dialogue::{Dialogue, PATIENCE, Reply};
