@@ -9,10 +9,14 @@ cd "$(dirname "$0")/.."
 . tests/engine.sh
 # shellcheck source=tests/backend.sh
 . tests/backend.sh
+# shellcheck source=tests/store.sh
+. tests/store.sh
 
 CASQUE=${CASQUE:-$PWD/dist/bin/casque}
 EXAMPLE=examples/backend
-IMAGE=vendor/backend:v$(cat $EXAMPLE/VERSION)
+# Not the example's own, which other tests run.
+VERSION=0.0.2
+IMAGE=vendor/backend:v$VERSION
 NAME=casque-init-$$
 
 main() {
@@ -34,23 +38,18 @@ main() {
     "$CASQUE" check "$work/backend"
     stays "$work/backend"
     # The proposal asks for the same as the example's own manifest, so that its lock fits and its stages are there.
-    cp "$(newest_lock)" "$work/backend/casque.lock"
+    cp "$(example_lock)" "$work/backend/casque.lock"
     # A lock that names what the archives have no more is made anew.
     "$CASQUE" fetch "$work/backend" >/dev/null 2>&1 || rm "$work/backend/casque.lock"
     "$CASQUE" lock --suggest "$work/backend" >"$work/suggested" 2>"$work/log" || die "$(tail -n 30 "$work/log")"
     suggestion "$work/suggested"
-    "$CASQUE" build --no-sbom --output "$work/image.tar" "$work/backend" 2>"$work/log" || die "$(tail -n 30 "$work/log")"
+    "$CASQUE" build --no-sbom --version "$VERSION" --output "$work/image.tar" "$work/backend" 2>"$work/log" || die "$(tail -n 30 "$work/log")"
     engine_start docker
     at_exit "docker image rm --force $IMAGE ${IMAGE%:*}:latest >/dev/null 2>&1"
     docker load --quiet <"$work/image.tar"
     serves
     promises
     installs_one_more
-}
-
-# The lock that demo/image.sh built by.
-newest_lock() {
-    if [[ dist/casque.lock -nt $EXAMPLE/casque.lock ]]; then echo dist/casque.lock; else echo $EXAMPLE/casque.lock; fi
 }
 
 # A manifest that is there is never written over.

@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/wait.sh
 . tests/wait.sh
+# shellcheck source=tests/store.sh
+. tests/store.sh
 
 CASQUE=$PWD/dist/bin/casque
 PROJECT=examples/backend
@@ -26,11 +28,11 @@ main() {
     local home lock
     home=$(mktemp -d /var/tmp/casque-same.XXXXXX)
     at_exit "rm -rf '$home'"
-    mkdir "$home/downloads"
+    borrow_downloads "$home/cache"
     lock=$(usable_lock "$home")
-    build "$home" first "$CASQUE" build --lockfile "$lock" "$MANIFEST"
+    "$CASQUE" --cache "$home/cache" build --lockfile "$lock" --output "$home/first.tar" "$MANIFEST" >&2
     move_away "$home" "$lock"
-    build "$home" second elsewhere "$home" build --locked "project/${MANIFEST##*/}"
+    elsewhere "$home" --cache "$home/another/cache" build --locked --output "$home/second.tar" "project/${MANIFEST##*/}" >&2
     same_file "$home"
 }
 
@@ -46,12 +48,14 @@ same_file() {
     say "ok: two builds of $MANIFEST are the same $(stat -c %s "$1/first.tar") bytes"
 }
 
-# Copies the project with its lock, and casque itself, to other paths.
+# Copies the project with its lock, casque itself and what was downloaded to other paths.
 move_away() {
     mkdir --parents "$1/another/place"
     cp --recursive "$PROJECT" "$1/another/place/project"
     cp "$2" "$1/another/place/project/$(basename "$MANIFEST" .toml).lock"
     cp --recursive dist/bin "$1/another/programs"
+    mkdir "$1/another/cache"
+    cp --archive --link "$1/cache/store" "$1/another/cache/"
 }
 
 # Runs casque as on another machine, forty days later. Monotonic clocks and the times of files stay as they are: they are not
@@ -71,30 +75,15 @@ elsewhere() {
         NO_FAKE_STAT=1 faketime -f +40d "$home/another/programs/casque" "$@"
 }
 
-# Prints the lock that the archive can still serve: the project's own, or one made here.
+# Prints the lock that the archive can still serve: the project's own, or one made here. What locking made is used by the first build.
 usable_lock() {
     local lock=${MANIFEST%.toml}.lock
-    if [[ ! -f $lock ]] || ! "$CASQUE" --cache "$1/downloads" fetch "$MANIFEST" >&2; then
+    if [[ ! -f $lock ]] || ! "$CASQUE" --cache "$1/cache" fetch "$MANIFEST" >&2; then
         say "locking anew for this test alone" >&2
         lock=$1/casque.lock
-        "$CASQUE" --cache "$1/downloads" lock --update --lockfile "$lock" "$MANIFEST" >&2
+        "$CASQUE" --cache "$1/cache" lock --update --lockfile "$lock" "$MANIFEST" >&2
     fi
     echo "$lock"
-}
-
-# Has a command build with a cache of its own, which starts with the downloads there are and gives back those it made.
-build() {
-    local home=$1 which=$2 cache=$1/cache-$2
-    shift 2
-    mkdir "$cache"
-    copy_downloads "$home/downloads" "$cache"
-    "$@" --cache "$cache" --output "$home/$which.tar" >&2
-    copy_downloads "$cache" "$home/downloads"
-}
-
-# Both have the files; the cache's other directories hold what building made.
-copy_downloads() {
-    [[ ! -d $1/store ]] || cp --archive --link --no-clobber "$1/store" "$2/"
 }
 
 # Prints the blobs that only one of the two has.

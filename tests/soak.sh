@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 make --no-print-directory build
+# The example without casque, on a bare Debian.
+make --no-print-directory -C examples/backend test-production
 tests/ordinary-user.sh --full
 tests/same-bytes.sh --bare
 tests/engines.sh --all
