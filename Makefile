@@ -34,7 +34,9 @@ soak: ## what takes too long for every change
 bench: ## casque beside what else there is, as ratios; sets itself up
 	tests/install-needs.sh bench
 	$(MAKE) build
+	demo/image.sh
 	bench/init.sh
+	bench/start.sh
 	bench/depot.sh
 	bench/build.sh
 

@@ -16,8 +16,10 @@ const GROUP: u32 = 0;
 /// A user of a service and the group that has no other member.
 pub(crate) type Owner = (u32, u32);
 
-/// Gives the files of `owners` that not everybody may read to group 0, with their modes.
-pub(crate) fn give(root: &Path, owners: &[Owner]) -> io::Result<()> {
+/// Gives the files of `owners` that not everybody may read to group 0, with their modes. Returns the paths of those that only
+/// the group of a service opens: their owner is somebody else, so the service would lose what group 0 gets.
+pub(crate) fn give(root: &Path, owners: &[Owner]) -> io::Result<Vec<String>> {
+    let mut closed = Vec::new();
     // What is mounted there, or made at each start, has owners of its own.
     let is_image = |entry: &walkdir::DirEntry| {
         entry.depth() != 1
@@ -26,15 +28,32 @@ pub(crate) fn give(root: &Path, owners: &[Owner]) -> io::Result<()> {
     for entry in WalkDir::new(root).into_iter().filter_entry(is_image) {
         let entry = entry?;
         let metadata = entry.metadata()?;
-        if metadata.is_symlink() || !owners.contains(&(metadata.uid(), metadata.gid())) || is_open(&metadata)
-        {
+        if metadata.is_symlink() || is_open(&metadata) {
+            continue;
+        }
+        if !owners.contains(&(metadata.uid(), metadata.gid())) {
+            if owners.iter().any(|(_, gid)| *gid == metadata.gid()) {
+                let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
+                closed.push(format!("/{}", path.display()));
+            }
             continue;
         }
         lchown(entry.path(), None, Some(GROUP))?;
         // The kernel takes set-id bits away with it.
         fs_err::set_permissions(entry.path(), metadata.permissions())?;
     }
-    Ok(())
+    closed.sort();
+    Ok(closed)
+}
+
+/// Returns what to tell the vendor of files that stay closed; nothing when there are none.
+pub(crate) fn warning(closed: &[String]) -> Option<String> {
+    let (first, others) = closed.split_first()?;
+    let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    Some(format!(
+        "`{first}`{others} can be read by the group of a service and not by group 0, so not where the container runs with `--user`; \
+         make the service's user its owner"
+    ))
 }
 
 /// Says whether everybody may do with it what its group may.
@@ -68,7 +87,7 @@ mod tests {
         file("etc/others", (0, 901), 0o640);
         file("etc/set-id", owner, 0o4750);
         file("data/closed", owner, 0o640);
-        give(root.path(), &[owner]).unwrap();
+        assert_eq!(give(root.path(), &[owner]).unwrap(), ["/etc/others"]);
         let found = |path: &str| {
             let metadata = fs_err::metadata(root.path().join(path)).unwrap();
             (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
@@ -80,5 +99,16 @@ mod tests {
         assert_eq!(found("etc/others"), (0, 901, 0o640));
         assert_eq!(found("etc/set-id"), (900, 0, 0o4750));
         assert_eq!(found("data/closed"), (900, 901, 0o640));
+    }
+
+    #[test]
+    fn what_stays_closed_is_one_warning() {
+        assert_eq!(warning(&[]), None);
+        let begins = |closed: &[&str], text: &str| {
+            let closed: Vec<String> = closed.iter().map(|&path| path.to_owned()).collect();
+            assert!(warning(&closed).unwrap().starts_with(text), "{closed:?}");
+        };
+        begins(&["/etc/a"], "`/etc/a` can be read");
+        begins(&["/etc/a", "/etc/b", "/etc/c"], "`/etc/a` and 2 more can be read");
     }
 }

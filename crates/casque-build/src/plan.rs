@@ -181,7 +181,8 @@ impl Builder<'_> {
         }
         let users = plan.services.values().filter_map(|service| service.service.user.as_ref());
         let owners: Vec<_> = users.filter_map(|user| accounts.with_own_group(user.uid)).collect();
-        group_zero::give(root, &owners).map_err(BuildError::Root)?;
+        let closed = group_zero::give(root, &owners).map_err(BuildError::Root)?;
+        notes.extend(group_zero::warning(&closed));
         Ok(plan)
     }
 }

@@ -22,7 +22,7 @@ use crate::settle::settle;
 use crate::split::split;
 
 /// Part of every key: a change in how stages are made must change it.
-const GENERATION: u32 = 17;
+const GENERATION: u32 = 18;
 
 /// A finished stage.
 #[derive(Debug, Clone)]
