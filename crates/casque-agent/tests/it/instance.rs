@@ -101,7 +101,11 @@ impl Instance {
     pub fn run_as(&self, uid: u32, words: &[&str]) -> Finished {
         let (program, uid) = (self.path("/agent"), uid.to_string());
         if !program.exists() {
-            fs::copy(env!("CARGO_BIN_EXE_casque-agent"), &program).unwrap();
+            // Not by this process: whatever another test starts meanwhile would have it open for writing, and then nobody
+            // can execute it.
+            let mut copy = Command::new("cp");
+            copy.arg(env!("CARGO_BIN_EXE_casque-agent")).arg(&program);
+            assert!(copy.status().unwrap().success());
         }
         fs::set_permissions(self.0.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let mut command = Command::new("setpriv");

@@ -245,6 +245,13 @@ impl Container {
         }
     }
 
+    /// Waits until a process executes a program of this name. PID 1 knows that it will a moment earlier: the descriptors
+    /// of its own are closed one after the other then, and what there is to read of the program comes last.
+    pub fn until_executed(&self, pid: u32, name: &str) {
+        let words = format!("/proc/{pid}/cmdline");
+        self.until("its program runs", || std::fs::read_to_string(&words).unwrap().starts_with(name));
+    }
+
     /// Connects to the control socket once it is there.
     pub fn connect(&self) -> UnixStream {
         let until = Instant::now() + PATIENCE;

@@ -23,6 +23,7 @@ fn lines_of(change: &Value) -> Vec<String> {
 fn a_service_has_three_descriptors_and_no_others() {
     let container = Container::start(&plan(&json!({ "web": { "command": ["sleep", "1000"] } })));
     let pid = container.wait_ready().services[0].pid.unwrap();
+    container.until_executed(pid, "sleep");
     let mut descriptors: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
