@@ -74,8 +74,13 @@ impl Engine {
         }
         let plan = self.supervisor.services()[id].plan();
         let mut command = Command::service(&plan.spec, self.own_uid == 0, self.sockets.len());
-        if let (true, Some(notices)) = (plan.notifies, &self.notices) {
-            command.set("NOTIFY_SOCKET", &notices.address);
+        if plan.notifies {
+            let address = self.notices.address(id).map_err(|source| StartError {
+                text: format!("cannot open a socket for it to notify: {source}"),
+                code: 126,
+                permanent: false,
+            })?;
+            command.set("NOTIFY_SOCKET", address);
         }
         let inherits = plan.spec.sockets != Sockets::None;
         let sockets = if inherits { self.sockets.as_slice() } else { &[] };

@@ -66,7 +66,7 @@ pub(crate) struct Engine {
     told: Option<Snapshot>,
     /// How often each service was killed for lack of memory.
     oom_kills: BTreeMap<usize, u32>,
-    notices: Option<Notices>,
+    notices: Notices,
     onces: Onces,
     /// Tells when the clock on the wall was set.
     clock: Option<OwnedFd>,
@@ -92,7 +92,7 @@ enum Source {
     Stream(u64),
     Status(usize),
     Probe(usize),
-    Notices,
+    Notices(usize),
     Clock,
     Knock,
     Client(u64),
@@ -134,7 +134,7 @@ impl Engine {
             oom: Oom::here(),
             told: None,
             oom_kills: BTreeMap::new(),
-            notices: None,
+            notices: Notices::default(),
             onces: Onces::new(once),
             clock: None,
             source,
@@ -179,13 +179,6 @@ impl Engine {
 
     /// Opens what the plan's services need beside their own processes.
     fn watch_surroundings(&mut self) {
-        let notifies = self.supervisor.services().iter().any(|service| service.plan().notifies);
-        if notifies && self.notices.is_none() {
-            match Notices::open() {
-                Ok(notices) => self.notices = Some(notices),
-                Err(error) => self.log.say(&format!("cannot open a socket for services to notify: {error}")),
-            }
-        }
         if self.supervisor.keeps_schedules() && self.clock.is_none() {
             // Without it a run after the clock was set may come at the time that it had before.
             self.clock = sys::watch_wall().ok();
@@ -284,7 +277,10 @@ impl Engine {
     }
 
     fn sources(&mut self) -> Vec<(Source, RawFd, libc::c_short)> {
-        let mut sources = vec![(Source::Signals, self.signals.as_raw_fd(), libc::POLLIN)];
+        // What was said comes before the end of whoever said it.
+        let notices = self.notices.descriptors().map(|(id, fd)| (Source::Notices(id), fd, libc::POLLIN));
+        let mut sources: Vec<_> = notices.collect();
+        sources.push((Source::Signals, self.signals.as_raw_fd(), libc::POLLIN));
         if self.log.output().is_waiting() {
             sources.push((Source::Output, self.log.output().descriptor(), libc::POLLOUT));
         }
@@ -293,9 +289,6 @@ impl Engine {
         sources.extend(self.probes.descriptors().map(|(id, fd, writes)| {
             (Source::Probe(id), fd, if writes { libc::POLLOUT } else { libc::POLLIN })
         }));
-        if let Some(notices) = &self.notices {
-            sources.push((Source::Notices, notices.descriptor(), libc::POLLIN));
-        }
         if let Some(clock) = &self.clock {
             sources.push((Source::Clock, clock.as_raw_fd(), libc::POLLIN));
         }
@@ -339,7 +332,7 @@ impl Engine {
                     self.events.push_back(Event::Probed(id, outcome));
                 }
             }
-            Source::Notices => self.take_notices(),
+            Source::Notices(id) => self.take_notices(id),
             Source::Clock => {
                 self.clock = sys::watch_wall().ok();
                 self.events.push_back(Event::ClockSet);

@@ -1,89 +1,84 @@
-//! What services say of themselves: one socket for all, and the kernel says who spoke.
+//! What services say of themselves: a socket for each, and the kernel says who spoke.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use super::Engine;
 use crate::net;
 use crate::notify::Notification;
-use crate::service::State;
 use crate::supervisor::Event;
 use crate::sys;
 
 /// Datagrams read at once, so that a service which never stops talking does not keep PID 1 busy.
 const AT_ONCE: usize = 64;
 
-/// The socket in `NOTIFY_SOCKET`. Its name is the kernel's choice and in no directory, so it also works where nothing
-/// can be written.
-#[derive(Debug)]
+/// The sockets in `NOTIFY_SOCKET`, by service. Their names are the kernel's choice and in no directory, so they also work
+/// where nothing can be written. Whoever is gone by the time its words are read can be told apart by the socket alone.
+#[derive(Debug, Default)]
 pub(super) struct Notices {
-    socket: OwnedFd,
-    /// What goes into the variable.
-    pub(super) address: String,
+    sockets: BTreeMap<usize, (OwnedFd, String)>,
     /// Strangers that were mentioned.
     mentioned: BTreeSet<u32>,
 }
 
 impl Notices {
-    /// Opens the socket.
-    pub(super) fn open() -> std::io::Result<Self> {
-        let (socket, address) = net::notify_socket()?;
-        Ok(Self { socket, address, mentioned: BTreeSet::new() })
+    /// Opens the socket of a service, unless it has one, and returns what goes into the variable.
+    pub(super) fn address(&mut self, id: usize) -> io::Result<&str> {
+        let (_, address) = match self.sockets.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(net::notify_socket()?),
+        };
+        Ok(address)
     }
 
-    /// Returns the descriptor to poll.
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.socket.as_raw_fd()
+    /// Returns the descriptors to poll.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = (usize, RawFd)> {
+        self.sockets.iter().map(|(&id, (socket, _))| (id, socket.as_raw_fd()))
     }
 }
 
 impl Engine {
-    /// Reads what was said. Who it was is decided by the kernel, not by what is said.
-    pub(super) fn take_notices(&mut self) {
+    /// Reads what was said on the socket of a service. Who it was is decided by the kernel, not by what is said.
+    pub(super) fn take_notices(&mut self, id: usize) {
         for _ in 0..AT_ONCE {
-            let Some(notices) = &mut self.notices else {
+            let Some((socket, _)) = self.notices.sockets.get(&id) else {
                 return;
             };
             let mut buffer = [0; 4096];
-            let Some((length, sender)) = net::receive(&notices.socket, &mut buffer) else {
+            let Some((length, sender)) = net::receive(socket, &mut buffer) else {
                 return;
             };
-            let said = Notification::parse(&buffer[..length]);
-            match self.speaker(sender) {
-                Some(id) => {
-                    let status = said.status.map(|status| self.log.masked(&status));
-                    self.events.push_back(Event::Notified(id, Notification { status, ..said }));
-                }
-                None => self.mention_stranger(sender),
+            if self.is_of(id, sender) {
+                let said = Notification::parse(&buffer[..length]);
+                let status = said.status.map(|status| self.log.masked(&status));
+                self.events.push_back(Event::Notified(id, Notification { status, ..said }));
+            } else {
+                self.mention_stranger(sender);
             }
         }
     }
 
-    /// Returns the service that a process belongs to. One that has ended already belongs to the only service of its user
-    /// that has yet to say that it is ready, as `systemd-notify` in a script does it.
-    fn speaker(&self, sender: libc::ucred) -> Option<usize> {
-        if let Some(session) = sys::session_of(sender.pid) {
-            return self.children.with_session(session);
+    /// Says whether a process belongs to a service. One that has ended already, as `systemd-notify` in a script may have,
+    /// is judged by its user.
+    fn is_of(&self, id: usize, sender: libc::ucred) -> bool {
+        match sys::session_of(sender.pid) {
+            Some(session) => self.children.with_session(session) == Some(id),
+            None => {
+                let service = self.supervisor.services().get(id);
+                let user = service.and_then(|service| service.plan().spec.user.as_ref());
+                let uid = user.filter(|_| self.own_uid == 0).map_or(self.own_uid, |user| user.uid);
+                uid == sender.uid && sender.pid > 0
+            }
         }
-        let mut waiting = self.children.pids().into_keys().filter(|&id| {
-            let Some(service) = self.supervisor.services().get(id) else {
-                return false;
-            };
-            let uid = service.plan().spec.user.as_ref().filter(|_| self.own_uid == 0);
-            let uid = uid.map_or(self.own_uid, |user| user.uid);
-            service.plan().notifies && uid == sender.uid && matches!(service.state(), State::Starting { .. })
-        });
-        waiting.next().filter(|_| waiting.next().is_none() && sender.pid > 0)
     }
 
     fn mention_stranger(&mut self, sender: libc::ucred) {
-        let Some(notices) = &mut self.notices else {
-            return;
-        };
         // Once for each user is enough to find the mistake.
-        if notices.mentioned.insert(sender.uid) {
+        if self.notices.mentioned.insert(sender.uid) {
             self.log.say(&format!(
-                "process {} of user {} says something of a service, but belongs to none",
+                "process {} of user {} says something of a service that it does not belong to",
                 sender.pid, sender.uid
             ));
         }

@@ -44,6 +44,34 @@ os.waitpid(pid, 0)
 time.sleep(1000)";
 
 #[test]
+fn behaviour_12_what_a_process_says_is_never_taken_for_the_words_of_another_service() {
+    // Two of one user on the socket of a third, which alone has yet to be ready: one stays, and one is gone by the time its
+    // words are read, which were said on a socket of its own.
+    let services = json!({
+        "liar": { "command": ["python3", "-c", LIE] },
+        "mute": { "command": sh("echo $NOTIFY_SOCKET > DIR/new; mv DIR/new DIR/address; exec sleep 1000"), "ready": "notify" },
+        "other": { "command": ["python3", "-c", TELL_AND_GO], "ready": "notify" },
+    });
+    let container = start(&plan(&services));
+    container.wait_for_line("says something of a service that it does not belong to");
+    container.wait_for("other", |other| other.state == ServiceState::Ready);
+    // What comes after it was read after it.
+    for _ in 0..2 {
+        let Reply::Status { snapshot } = container.ask(&Request::Status) else { panic!("no status") };
+        let state = |name: &str| snapshot.services.iter().find(|one| one.name == name).unwrap().state;
+        assert_eq!(state("mute"), ServiceState::Starting);
+    }
+    assert_eq!(container.stop().code, Some(0));
+}
+
+/// Says what another service should say, by its address, and stays.
+const LIE: &str = "import os, socket, time
+while not os.path.exists('DIR/address'): time.sleep(0.01)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.sendto(b'READY=1', '\\0' + open('DIR/address').read().strip()[1:])
+time.sleep(1000)";
+
+#[test]
 fn behaviour_12_a_short_lived_helper_may_notify_for_its_service() {
     let services = json!({ "web": { "command": ["python3", "-c", TELL_AND_GO], "ready": "notify" } });
     let container = start(&plan(&services));
