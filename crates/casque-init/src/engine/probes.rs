@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::exit::{Exit, Span};
 use crate::net;
+use crate::process_table;
 use crate::ready::{Dialog, LONGEST_ANSWER, Target, Verdict};
 use crate::spawn::{Child, Command, Report, read_report};
 use crate::sys;
@@ -92,13 +93,17 @@ impl Probes {
         self.running.insert(id, Probe { deadline: now + limit, limit, kind: Kind::Exec(Box::new(asked)) });
     }
 
-    /// Forgets a probe; its command is killed and reaped as a stranger.
+    /// Forgets a probe; its command is killed with all that it has started, and reaped as a stranger.
     pub(super) fn cancel(&mut self, id: usize) {
         if let Some(Probe { kind: Kind::Exec(asked), .. }) = self.running.remove(&id) {
             let child = &asked.child;
             sys::kill(-child.pid, libc::SIGKILL);
             // Between `fork` and `setsid` it has no group of its own yet.
             sys::kill(child.pid, libc::SIGKILL);
+            // A check that hangs at each round would leave a process behind each time.
+            for process in process_table::service(child.pid, child.mark) {
+                sys::kill(process.pid, libc::SIGKILL);
+            }
         }
     }
 
