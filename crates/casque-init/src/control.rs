@@ -463,6 +463,64 @@ mod tests {
         assert!(!path.exists());
     }
 
+    /// A socket and somebody who has connected to it at the beginning of time.
+    fn connected() -> (tempfile::TempDir, Control, UnixStream) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let mut control = Control::open(&path).unwrap();
+        let client = UnixStream::connect(&path).unwrap();
+        control.accept(Duration::ZERO);
+        assert!(control.knows(1));
+        (directory, control, client)
+    }
+
+    #[test]
+    fn behaviour_25_who_does_not_finish_a_question_is_hung_up_on() {
+        let (_directory, mut control, mut client) = connected();
+        client.write_all(br#"{"command":"#).unwrap();
+        control.read(1);
+        assert_eq!(control.deadline(), Some(LONGEST_QUESTION));
+        control.due(LONGEST_QUESTION - Duration::from_millis(1));
+        assert!(control.knows(1));
+        control.due(LONGEST_QUESTION);
+        assert!(!control.knows(1));
+    }
+
+    #[test]
+    fn behaviour_25_who_asks_for_too_much_at_once_is_hung_up_on() {
+        let longest = vec![b'x'; LONGEST_REQUEST];
+        let many = b"{}\n".repeat(MOST_QUEUED + 1);
+        for flood in [longest.as_slice(), &many] {
+            let (_directory, mut control, mut client) = connected();
+            for piece in flood.chunks(4096) {
+                client.write_all(piece).unwrap();
+                control.read(1);
+            }
+            let may_go_on = flood.len() == LONGEST_REQUEST;
+            assert_eq!(control.knows(1), may_go_on);
+            if may_go_on {
+                client.write_all(b"x").unwrap();
+                control.read(1);
+                assert!(!control.knows(1));
+            }
+        }
+    }
+
+    #[test]
+    fn behaviour_25_who_does_not_read_an_answer_is_hung_up_on() {
+        let (_directory, mut control, mut client) = connected();
+        client.write_all(b"{\"command\":\"status\"}\n").unwrap();
+        control.read(1);
+        let rights = Rights { own_uid: sys::effective_uid(), agent_uid: None };
+        assert_eq!(control.next_request(1, rights, Duration::ZERO), Some(Request::Status));
+        // More than a socket holds.
+        let reply = Reply::Logs { lines: vec!["x".repeat(8 << 20)] };
+        control.answer(1, &reply, Duration::from_secs(60));
+        assert_eq!(control.deadline(), Some(Duration::from_secs(60) + PATIENCE));
+        control.due(Duration::from_secs(60) + PATIENCE);
+        assert!(!control.knows(1));
+    }
+
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
         #[test]

@@ -295,3 +295,16 @@ pub(crate) fn reap(pid: i32) -> Status {
         Status::Code(libc::WEXITSTATUS(status))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behaviour_24_the_clock_counts_from_the_start_of_the_machine_so_nobody_can_set_it() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        // Suspended machines count in the one and not in the other; both are far from the time since 1970.
+        assert!(clock() <= Duration::from_secs_f64(uptime + 60.0), "{:?} {uptime}", clock());
+    }
+}

@@ -225,6 +225,20 @@ fn a_program_that_cannot_run_is_not_tried_again() {
 }
 
 #[test]
+fn behaviour_07_whoever_goes_into_the_background_is_not_started_again_and_never_a_success() {
+    let mut scene = Scene::new(&json!({ "web": { "critical": true } }));
+    scene.up();
+    let exit = Exit::Background(vec!["`webd` (process 7)".to_owned()]);
+    assert_eq!(scene.step(1, Event::Exited(WEB, exit)), [Action::TerminateStrays]);
+    assert_eq!(scene.step(2, Event::StraysGone), [Action::Exit(1)]);
+    assert_eq!(
+        scene.words.last().unwrap(),
+        "stopped with 1: service `web` failed: exited with 0 and left `webd` (process 7) running in the background; run it \
+         in the foreground, where it can be watched"
+    );
+}
+
+#[test]
 fn a_start_that_takes_too_long_is_a_failure() {
     let mut scene = Scene::new(&json!({
         "web": { "critical": true, "start_timeout_ms": 1_000, "ready": { "unix": "/s" },

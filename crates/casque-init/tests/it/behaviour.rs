@@ -159,6 +159,26 @@ fn behaviour_08_the_exit_of_the_process_is_the_death_and_not_the_end_of_its_outp
 }
 
 #[test]
+fn behaviour_08_an_output_that_a_stranger_holds_open_delays_neither_a_restart_nor_the_end() {
+    let script = "test -e DIR/go && { echo again; exec sleep 1000; }; echo first; touch DIR/up; \
+                  while ! test -e DIR/go; do sleep 0.01; done; echo last; exit 3";
+    let container = Container::start(&plan(&json!({
+        "web": { "command": sh(script), "ready": { "exec": ["test", "-e", "DIR/up"] } },
+    })));
+    let pid = container.wait_ready().services[0].pid.unwrap();
+    // Nobody can kill this one: it is the test itself.
+    let holder = std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/fd/1")).unwrap();
+    std::fs::write(container.path("go"), "").unwrap();
+    let web = container.wait_for("web", |web| web.restarts == 1 && web.state == ServiceState::Ready);
+    assert_eq!(web.last_exit.as_deref(), Some("exited with 3"));
+    container.wait_for_line("web | again");
+    let end = container.stop();
+    drop(holder);
+    assert_eq!(end.code, Some(0), "{}", end.output);
+    assert_eq!(lines_of(&end.output, "web"), ["first", "last", "again"]);
+}
+
+#[test]
 fn behaviour_09_what_cannot_be_executed_is_no_crash() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("text");
@@ -358,25 +378,36 @@ fn behaviour_18_a_missing_capability_is_named() {
 fn behaviour_20_a_secret_of_one_service_is_nowhere_else() {
     let canary = "c4nary-0123456789";
     let mut plan = plan(&json!({
-        "db": { "command": ["sleep", "1001"] },
+        "db": { "command": ["sleep", "1001"], "environment": { "PASSWORD": "d8-only" } },
         "web": { "command": sh("echo it is $TOKEN; exec sleep 1002"), "environment": { "TOKEN": canary } },
     }));
     plan["mask"] = json!([canary]);
     plan["logs"] = json!({ "directory": "DIR/logs" });
-    let container = Container::start(&plan);
+    // What PID 1 was given is nobody else's either.
+    let container = Container::start_with(&plan, |command| {
+        command.env("GIVEN", "t0-pid-1");
+    });
     let services = container.wait_ready().services;
     let read = |pid: u32, file: &str| {
         String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{file}")).unwrap()).into_owned()
     };
-    // Before a program begins, its process has what is PID 1's.
-    for service in &services {
-        container.until("its program runs", || read(service.pid.unwrap(), "cmdline").starts_with("sleep"));
+    for (service, own) in services.iter().zip(["PASSWORD=d8-only".to_owned(), format!("TOKEN={canary}")]) {
+        let pid = service.pid.unwrap();
+        container.until_executed(pid, "sleep");
+        let environment = read(pid, "environ");
+        let names =
+            |entry: &&str| !entry.is_empty() && !entry.starts_with("PWD=") && !entry.starts_with("_=");
+        let mut entries: Vec<&str> = environment.split('\0').filter(names).collect();
+        entries.sort_unstable();
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let mut expected = vec!["HOME=/root", "LOGNAME=root", &own, path, "USER=root"];
+        expected.sort_unstable();
+        assert_eq!(entries, expected, "{}", service.name);
+        assert!(!read(pid, "cmdline").contains(canary));
     }
+    let own = read(container.pid, "environ");
+    assert!(own.contains("t0-pid-1") && !own.contains(canary) && !own.contains("d8-only"));
     container.until("it is written", || container.path("logs/web.log").exists());
-    for (pid, own) in [(services[0].pid, false), (services[1].pid, true), (Some(container.pid), false)] {
-        assert_eq!(read(pid.unwrap(), "environ").contains(canary), own);
-        assert!(!read(pid.unwrap(), "cmdline").contains(canary));
-    }
     for request in [Request::Status, Request::Logs { service: None, lines: 100 }] {
         assert!(!format!("{:?}", container.ask(&request)).contains(canary));
     }
@@ -452,6 +483,21 @@ impl Drop for MemoryGroup {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir(&self.0);
     }
+}
+
+#[test]
+fn behaviour_25_without_an_agent_only_the_owner_can_knock_and_a_flood_is_cut_off() {
+    use std::os::unix::fs::MetadataExt;
+    let container = Container::start(&plan(&json!({ "web": { "command": ["sleep", "1000"] } })));
+    container.wait_ready();
+    let socket = std::fs::metadata(container.path("control.sock")).unwrap();
+    assert_eq!((socket.mode() & 0o777, socket.uid()), (0o600, 0));
+    // A line without an end: far more than any request, and far less than PID 1 would take if it had no limit.
+    let mut flood = container.connect();
+    let piece = [b'x'; 4096];
+    assert!((0..1024).any(|_| flood.write_all(&piece).is_err()), "4 MiB of one request were taken");
+    assert!(matches!(container.ask(&Request::Status), Reply::Status { .. }));
+    assert_eq!(container.stop().code, Some(0));
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn nonsense_is_answered_and_a_flood_is_cut_off() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_nobody_up() {
+fn behaviour_25_a_client_that_does_not_read_holds_nobody_up() {
     let container = Container::start(&sleeper());
     container.wait_ready();
     let mut stuck = container.connect();
@@ -88,7 +88,7 @@ fn a_client_that_does_not_read_holds_nobody_up() {
 }
 
 #[test]
-fn other_users_may_not_ask_and_the_agent_may_only_look() {
+fn behaviour_25_other_users_may_not_ask_and_the_agent_may_only_look() {
     assert!(is_root(), "this test needs root");
     let user = json!({ "name": "agent", "uid": 64_999, "gid": 64_999, "home": "/" });
     let agent = json!({ "agent": { "command": ["sleep", "1000"], "sockets": "agent", "user": user } });

@@ -55,6 +55,27 @@ fn behaviour_07_a_child_that_is_about_to_end_makes_no_daemon() {
 }
 
 #[test]
+fn behaviour_07_whoever_was_told_to_end_or_has_a_task_that_ends_is_no_daemon() {
+    let daemon = "setsid sh -c 'echo $$ > DIR/left; exec sleep 1000' & while ! test -s DIR/left; do :; done; sleep 1000 & exit 0";
+    let services = json!({
+        "setup": { "kind": "oneshot", "command": sh(daemon) },
+        "web": { "command": sh("trap 'setsid sleep 1000 & exit 0' TERM; touch DIR/web.up; sleep 1000 & wait"),
+            "ready": { "exec": ["test", "-e", "DIR/web.up"] } },
+    });
+    let container = Container::start(&plan(&services));
+    let setup = container.wait_ready().services[0].clone();
+    assert_eq!(setup.last_exit.as_deref(), Some("exited with 0"));
+    let daemon = container.read("left").trim().parse().unwrap();
+    assert!(runs(daemon), "it was what the one-shot was for");
+    let stop = casque_format::control::Request::Stop { service: "web".to_owned() };
+    assert_eq!(container.ask(&stop), casque_format::control::Reply::Done);
+    let web = container.wait_for("web", |web| web.state == casque_format::control::ServiceState::Stopped);
+    assert_eq!(web.last_exit.as_deref(), Some("exited with 0"));
+    let end = container.stop();
+    assert!(!end.output.contains("background") && !runs(daemon), "{}", end.output);
+}
+
+#[test]
 fn an_optional_service_fails_alone() {
     let services = json!({
         "report": { "command": sh("exit 4"), "critical": false },

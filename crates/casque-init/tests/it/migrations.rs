@@ -52,6 +52,30 @@ fn behaviour_26_a_migration_runs_once_for_each_version_and_before_those_that_nee
 }
 
 #[test]
+fn behaviour_26_each_one_shot_runs_as_often_as_its_rule_says() {
+    let (volume, other, runs) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let note = |name: &str| sh(&format!("echo >> {}/{name}", runs.path().display()));
+    let services = json!({
+        "always": { "kind": "oneshot", "command": note("always") },
+        "version": { "kind": "oneshot", "once": "version", "command": note("version") },
+        "volume": { "kind": "oneshot", "once": "volume", "command": note("volume") },
+    });
+    let count = |name: &str| std::fs::read(runs.path().join(name)).unwrap().len();
+    let mut counts = Vec::new();
+    // The second is a restart, then come an update, the way back, and a volume of its own.
+    for (place, version) in [(&volume, "1"), (&volume, "1"), (&volume, "2"), (&volume, "1"), (&other, "1")] {
+        let mut plan = plan(&services);
+        plan["product"]["version"] = json!(version);
+        let container = Container::start_in(&plan, place.path());
+        container.wait_ready();
+        assert_eq!(container.stop().code, Some(0));
+        counts.push((count("always"), count("version"), count("volume")));
+    }
+    assert_eq!(counts, [(1, 1, 1), (2, 1, 1), (3, 2, 1), (4, 3, 1), (5, 4, 2)]);
+}
+
+#[test]
 fn behaviour_26_two_containers_on_a_volume_never_both_run_a_migration() {
     let shared = tempfile::tempdir().unwrap();
     let gate = shared.path().join("go");

@@ -147,6 +147,33 @@ fn a_clock_that_is_set_moves_the_next_run_and_repeats_none() {
 }
 
 #[test]
+fn behaviour_24_a_clock_that_is_set_moves_no_backoff_no_check_and_no_deadline() {
+    let mut scene = Scene::new(&json!({
+        "back": {},
+        "check": { "health": { "check": { "unix": "/s" }, "interval_ms": 7_000, "timeout_ms": 1_000, "failures": 1 } },
+        "start": { "ready": "notify" },
+        "stop": {},
+    }));
+    scene.up();
+    let place = |scene: &Scene, name: &str| scene.supervisor.place_of(name).unwrap();
+    let (back, stop) = (place(&scene, "back"), place(&scene, "stop"));
+    scene.exited(1, back, 1);
+    let asked = Event::Asked { client: 7, request: Request::Stop, service: "stop".to_owned() };
+    assert_eq!(scene.step(1, asked), [Action::Signal(stop, libc::SIGTERM)]);
+    let deadlines = |scene: &Scene| {
+        let all = scene.supervisor.services().iter().map(Service::deadline);
+        all.collect::<Vec<_>>()
+    };
+    let before = deadlines(&scene);
+    assert_eq!(before, [Some(at(501)), Some(at(7_000)), Some(at(30_000)), Some(at(2_001))]);
+    for jump in [3_600, -3_600, 100_000_000] {
+        scene.look(jump);
+        assert_eq!(scene.step(2, Event::ClockSet), []);
+        assert_eq!(deadlines(&scene), before, "{jump}");
+    }
+}
+
+#[test]
 fn whoever_asks_runs_a_timer_at_once_and_learns_how_it_ended() {
     let mut scene = Scene::new(&json!({ "web": { "kind": "oneshot", "schedule": "@daily" } }));
     scene.due(0);
