@@ -62,8 +62,9 @@ pub(crate) fn services(
             made.service.environment.entry(variable.clone()).or_insert_with(|| value.clone());
         }
         program_exists(name, &made.service, &made.service.command, root)?;
-        if let Some(check) = &made.service.check {
-            program_exists(name, &made.service, check, root)?;
+        // What a unit says of its end may be for a program that only some hosts have.
+        for command in made.service.check.iter().chain(&rule.post_stop) {
+            program_exists(name, &made.service, command, root)?;
         }
         let from = rule.from.as_ref().map(|from| from.get_ref().as_str()).unwrap_or_default();
         if let Some(summary) = casque_units::summary(&made.notes) {
@@ -118,6 +119,7 @@ fn before(image: &ImageService, step: Step) -> ImageService {
     service.schedule = None;
     service.reload = None;
     service.check = None;
+    service.post_stop = None;
     service.replicas = None;
     service.when_lost.clear();
     service.restart = Restart { policy: RestartPolicy::OnFailure, ..Restart::default() };
@@ -178,6 +180,8 @@ fn service(
     surroundings(name, rule, service, accounts)?;
     order(rule, service);
     checks(rule, service);
+    // A unit that stays on a host may be a one-shot here.
+    service.post_stop = service.post_stop.take().filter(|_| service.kind == Kind::Simple);
     service.restart.policy = match service.kind {
         Kind::Oneshot => RestartPolicy::OnFailure,
         Kind::Simple => rule.restart.unwrap_or(service.restart.policy),
@@ -187,6 +191,9 @@ fn service(
     }
     if let Some(timeout) = rule.start_timeout {
         service.start_timeout_ms = timeout.milliseconds;
+    }
+    if rule.post_stop.is_some() {
+        service.post_stop.clone_from(&rule.post_stop);
     }
     if let Some(signal) = &rule.stop.signal {
         service.stop.signal.clone_from(signal.get_ref());
@@ -332,6 +339,10 @@ fn translated(
     if translated.service.schedule.is_some() {
         // However it would have stayed on a host, each run has its end.
         (translated.service.kind, translated.service.ready) = (Kind::Oneshot, None);
+        if let Some(command) = translated.service.post_stop.take() {
+            let subject = format!("ExecStopPost={}", command.join(" "));
+            translated.notes.push(Note { weight: Weight::Lost, subject, instead: None });
+        }
     }
     if rule.ready.is_some() {
         translated.notes.retain(|note| note.subject != "Type=notify" && note.subject != "Type=dbus");

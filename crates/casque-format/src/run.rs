@@ -147,6 +147,10 @@ pub struct Service {
     pub restart: Restart,
     /// How it is stopped.
     pub stop: Stop,
+    /// An argument vector, run as the service's user each time when the service has ended and nothing of it is left; see
+    /// [`EXIT_REASON`]. None means that nothing is to be done then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_stop: Option<Vec<String>>,
     /// A critical service that cannot be kept running takes the container with it.
     pub critical: bool,
     /// How it gets the sockets that PID 1 opened.
@@ -187,6 +191,7 @@ impl Service {
             start_timeout_ms: START_TIMEOUT_MS,
             restart: Restart::default(),
             stop: Stop::default(),
+            post_stop: None,
             critical: true,
             sockets: Sockets::None,
             remove: Vec::new(),
@@ -194,6 +199,14 @@ impl Service {
         }
     }
 }
+
+/// Why a service has ended, for [`Service::post_stop`]: `stopped` when PID 1 had it end, `exited` or `killed` when it did so by
+/// itself, `out-of-memory`, or `background` when it left others running in its place.
+pub const EXIT_REASON: &str = "CASQUE_EXIT_REASON";
+/// The code that a service has ended with, for [`Service::post_stop`]; not there when a signal has ended it.
+pub const EXIT_CODE: &str = "CASQUE_EXIT_CODE";
+/// The signal that has ended a service, without `SIG`, for [`Service::post_stop`]; not there when it has ended by itself.
+pub const EXIT_SIGNAL: &str = "CASQUE_EXIT_SIGNAL";
 
 /// From spawn to ready when nothing is said, milliseconds.
 const START_TIMEOUT_MS: u64 = 60_000;

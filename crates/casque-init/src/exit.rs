@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use casque_format::run;
+
 use crate::signal;
 
 /// PID 1's exit code when something inside PID 1 went wrong.
@@ -55,6 +57,29 @@ impl Exit {
             Self::NotStarted(error) => error.code,
             Self::NotRecorded(_) => 1,
         }
+    }
+}
+
+impl Exit {
+    /// Returns what a post-stop command learns of this exit; `told` says that we had the service end.
+    pub(crate) fn variables(&self, told: bool) -> Vec<(&'static str, String)> {
+        let reason = match self {
+            _ if told => "stopped",
+            Self::OutOfMemory => "out-of-memory",
+            Self::Background(_) => "background",
+            Self::Signal(_) => "killed",
+            Self::Code(_) | Self::NotStarted(_) | Self::NotRecorded(_) => "exited",
+        };
+        let signal = match self {
+            Self::Signal(number) => Some(*number),
+            Self::OutOfMemory => Some(libc::SIGKILL),
+            _ => None,
+        };
+        let how = match signal {
+            Some(number) => (run::EXIT_SIGNAL, signal::name(number).trim_start_matches("SIG").to_owned()),
+            None => (run::EXIT_CODE, self.code().to_string()),
+        };
+        vec![(run::EXIT_REASON, reason.to_owned()), how]
     }
 }
 
@@ -171,6 +196,23 @@ mod tests {
         assert_eq!(Cause::Exit(Exit::OutOfMemory).code(), 137);
         assert_eq!(Cause::Exit(Exit::Background(Vec::new())).code(), 1);
         assert_eq!(Cause::StartTimeout { limit: Duration::ZERO, probe: None }.code(), 101);
+    }
+
+    #[test]
+    fn what_comes_after_a_service_learns_how_it_ended() {
+        let all = |exit: Exit, told| {
+            let pairs = exit.variables(told).into_iter().map(|(name, value)| format!("{name}={value}"));
+            pairs.collect::<Vec<_>>().join(" ")
+        };
+        for (exit, expected) in [
+            (Exit::Code(3), "CASQUE_EXIT_REASON=exited CASQUE_EXIT_CODE=3"),
+            (Exit::Signal(11), "CASQUE_EXIT_REASON=killed CASQUE_EXIT_SIGNAL=SEGV"),
+            (Exit::OutOfMemory, "CASQUE_EXIT_REASON=out-of-memory CASQUE_EXIT_SIGNAL=KILL"),
+            (Exit::Background(Vec::new()), "CASQUE_EXIT_REASON=background CASQUE_EXIT_CODE=0"),
+        ] {
+            assert_eq!(all(exit, false), expected);
+        }
+        assert_eq!(all(Exit::Signal(15), true), "CASQUE_EXIT_REASON=stopped CASQUE_EXIT_SIGNAL=TERM");
     }
 
     #[test]

@@ -276,6 +276,14 @@ fn planned(
     if spec.kind == Kind::Simple && (schedule.is_some() || spec.once.is_some()) {
         return Err("only a one-shot runs once or by a schedule".to_owned());
     }
+    if let Some(command) = &spec.post_stop {
+        if command.first().is_none_or(String::is_empty) {
+            return Err("its post-stop command is empty".to_owned());
+        }
+        if spec.kind == Kind::Oneshot {
+            return Err("a one-shot has no post-stop command: another can come after it".to_owned());
+        }
+    }
     let number =
         |signal: &String| signal::number(signal).ok_or_else(|| format!("there is no signal `{signal}`"));
     let stop_signal = number(&spec.stop.signal)?;
@@ -336,6 +344,7 @@ fn refuse_unusable_text(spec: &Service) -> Result<(), String> {
         .iter()
         .chain(probe)
         .chain(reload)
+        .chain(spec.post_stop.iter().flatten())
         .chain(spec.environment.keys())
         .chain(spec.environment.values())
         .chain(&spec.working_directory)

@@ -15,6 +15,7 @@ use crate::plan::Planned;
 use crate::supervisor::Action;
 
 mod change;
+mod cleanup;
 mod health;
 mod hold;
 mod timer;
@@ -43,6 +44,8 @@ pub(crate) struct Service {
     timer: Timer,
     /// It said that it stops by itself.
     leaving: bool,
+    /// Its process is gone, and its post-stop command runs.
+    cleans_up: bool,
     /// Counts how often it served and then did not any more.
     losses: u64,
     spawned: bool,
@@ -103,6 +106,8 @@ pub(crate) enum Then {
     Wait,
     /// It has failed for this reason, after it was ready for a while.
     Fail(Cause, Option<Duration>),
+    /// What its exit means, after it was ready for a while.
+    Judge(Option<Duration>),
 }
 
 impl Service {
@@ -118,6 +123,7 @@ impl Service {
             pulse: None,
             timer: Timer::default(),
             leaving: false,
+            cleans_up: false,
             losses: 0,
             state: State::Waiting,
             since: Duration::ZERO,
@@ -335,6 +341,7 @@ impl Service {
     /// Its main process is gone, and so is what that left behind.
     pub(crate) fn exited(&mut self, now: Duration, exit: Exit, actions: &mut Vec<Action>) {
         self.last_exit = Some(exit.to_string());
+        self.cleans_up = false;
         let ready_for = matches!(self.state, State::Ready).then(|| now - self.since);
         let then = match &mut self.state {
             State::Starting { .. } => {
@@ -357,6 +364,7 @@ impl Service {
             Some(Then::Restart) => self.start(now, actions),
             Some(Then::Wait) => self.enter(now, State::Waiting),
             Some(Then::Fail(cause, ready_for)) => self.fail(now, cause, ready_for, actions),
+            Some(Then::Judge(ready_for)) => self.fail(now, Cause::Exit(exit), ready_for, actions),
             None if oneshot && exit == Exit::Code(0) => {
                 self.timer.ended(Ok(()));
                 let state = if self.plan.schedule.is_some() { State::Scheduled } else { State::Done };
@@ -392,7 +400,11 @@ impl Service {
             State::Stopping { kill_at, killed, .. } if *kill_at <= now && !*killed => {
                 *killed = true;
                 let waited = Span(now - self.since);
-                self.log(format!("has not stopped within {waited}, killing it"), actions);
+                let text = match self.cleans_up {
+                    true => format!("has a post-stop command that has not ended within {waited}, killing it"),
+                    false => format!("has not stopped within {waited}, killing it"),
+                };
+                self.log(text, actions);
                 actions.push(Action::Kill(self.id));
             }
             _ => {}

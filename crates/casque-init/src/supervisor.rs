@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Slept(Duration),
     /// The clock on the wall was set.
     ClockSet,
+    /// A service's main process is gone, and so is what it left behind; its post-stop command runs, and the exit follows.
+    CleansUp(usize),
     /// A service's main process is gone, and so is what it left behind.
     Exited(usize, Exit),
     /// No child of ours is left.
@@ -89,7 +91,7 @@ pub(crate) enum Action {
     Signal(usize, i32),
     /// Send a signal to a service's process group.
     SignalGroup(usize, i32),
-    /// Kill everything that belongs to a service.
+    /// Kill everything that belongs to a service, its post-stop command included.
     Kill(usize),
     /// Ask all other descendants to end.
     TerminateStrays,
@@ -197,12 +199,13 @@ impl Supervisor {
             Event::Due => {}
             Event::Running(id) => self.services[id].running(now, &mut actions),
             Event::Probed(id, result) => self.services[id].probed(now, result, &mut actions),
+            Event::CleansUp(id) => {
+                let latest = self.kill_at(id);
+                self.services[id].cleans_up(now, latest, &mut actions);
+            }
             Event::Exited(id, exit) => self.services[id].exited(now, exit, &mut actions),
             Event::Notified(id, said) => {
-                let latest = match &self.phase {
-                    Phase::Stopping(ending) => ending.budget.kill_at(id),
-                    _ => Duration::MAX,
-                };
+                let latest = self.kill_at(id);
                 self.services[id].notified(now, &said, latest, &mut actions);
             }
             Event::DoneBefore(id, by) => self.services[id].done_before(now, &by, &mut actions),
@@ -376,6 +379,14 @@ impl Supervisor {
         let timeouts: Vec<Duration> = self.services.iter().map(wanted).collect();
         let after: Vec<&[usize]> = self.services.iter().map(|s| s.plan().after.as_slice()).collect();
         Budget::new(now, span, &timeouts, &after)
+    }
+
+    /// Returns when a service gets KILL at the latest.
+    fn kill_at(&self, id: usize) -> Duration {
+        match &self.phase {
+            Phase::Stopping(ending) => ending.budget.kill_at(id),
+            _ => Duration::MAX,
+        }
     }
 
     /// Returns the services that run and have not had their stop signal.

@@ -40,6 +40,7 @@ impl Checker<'_> {
                 ("health", rule.health.is_some()),
                 ("front", rule.front.is_some()),
                 ("reload", rule.reload.is_some()),
+                ("post-stop", rule.post_stop.is_some()),
             ];
             if let Some((wrong, _)) = given.into_iter().find(|(_, given)| *given) {
                 let expected = "a service that stays: a one-shot is ready when it has ended well";
@@ -73,6 +74,10 @@ impl Checker<'_> {
         if rule.check.as_ref().is_some_and(|command| command.first().is_none_or(String::is_empty)) {
             let expected = "a command, such as `[\"nginx\", \"-t\"]`";
             return self.value(table(), format!("service.{name}.check"), "empty", expected);
+        }
+        if rule.post_stop.as_ref().is_some_and(|command| command.first().is_none_or(String::is_empty)) {
+            let expected = "a command, such as `[\"rm\", \"-f\", \"/run/web/lock\"]`";
+            return self.value(table(), format!("service.{name}.post-stop"), "empty", expected);
         }
         let Some(reload) = &rule.reload else {
             return Ok(());

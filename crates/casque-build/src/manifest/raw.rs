@@ -494,6 +494,8 @@ pub struct ServiceRule {
     /// How to stop it.
     #[serde(default)]
     pub stop: StopRule,
+    /// What runs each time when it has ended; over the unit's.
+    pub post_stop: Option<Vec<String>>,
     /// Whether the container stops when it cannot be kept running.
     pub critical: Option<bool>,
     /// Runs only when this setting has a value.

@@ -36,7 +36,7 @@ fn an_unknown_key_is_shown_with_its_line_and_the_nearest_known_one() {
       |
     9 | comand = ["web"]
       | ^^^^^^
-    unknown field `comand`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `check`, `files`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`, `needs`
+    unknown field `comand`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `check`, `files`, `start-timeout`, `restart`, `stop`, `post-stop`, `critical`, `when`, `unless`, `front`, `needs`
 
     hint: did you mean `command`?
     "##);
@@ -267,6 +267,10 @@ fn health_checks_and_reloads_that_say_nothing_are_refused() {
     assert_eq!(
         mistake_of_job("check = []"),
         "casque.toml:10: `service.job.check` is `empty`, expected a command, such as `[\"nginx\", \"-t\"]`"
+    );
+    assert_eq!(
+        mistake_of_job("post-stop = []"),
+        "casque.toml:10: `service.job.post-stop` is `empty`, expected a command, such as `[\"rm\", \"-f\", \"/run/web/lock\"]`"
     );
     assert_eq!(
         mistake_of_job("reload = { signal = \"SIGHUP\" }"),

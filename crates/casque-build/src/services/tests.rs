@@ -172,7 +172,7 @@ fn what_only_the_manifest_can_say_reaches_the_plan() {
         "[service.shop]\ncommand = [\"/bin/shop\"]\nuser = \"shop\"\nrequires = [\"setup\"]\nwhen-lost = { db = \"restart\" }\n",
         "after = [\"db\"]\nready = { notify = true }\nhealth = { http = \"http://127.0.0.1/\", failures = 2 }\n",
         "nice = 5\noom-score-adjust = 200\numask = \"0027\"\nlimits = { nofile = 99 }\ninherit = [\"TZ\"]\n",
-        "replicas = { per-cpu = 2, per-memory = \"256MiB\" }\nreload = { signal = \"HUP\" }\ncheck = [\"/bin/shop\", \"-t\"]\nfiles = [\"/etc/shop.ini\"]\n",
+        "replicas = { per-cpu = 2, per-memory = \"256MiB\" }\nreload = { signal = \"HUP\" }\ncheck = [\"/bin/shop\", \"-t\"]\npost-stop = [\"/bin/shop\", \"sweep\"]\nfiles = [\"/etc/shop.ini\"]\n",
         "needs = { cpu = [\"avx\", \"sse4_2\"], memory = \"1GiB\", disk = \"2MiB\" }\n",
         "directories = [{ path = \"/run/shop\", mode = \"0700\" }, { path = \"/run/all\", owner = \"root\" }]\n",
     ));
@@ -193,6 +193,7 @@ fn what_only_the_manifest_can_say_reaches_the_plan() {
     assert_eq!(needs.cpu.iter().map(ToString::to_string).collect::<Vec<_>>(), ["avx", "sse4_2"]);
     assert!(made.services["db"].needs.is_empty());
     assert_eq!(shop.check.as_deref(), Some(&["/bin/shop".to_owned(), "-t".to_owned()][..]));
+    assert_eq!(shop.post_stop.as_deref(), Some(&["/bin/shop".to_owned(), "sweep".to_owned()][..]));
     assert_eq!(shop.files.as_deref(), Some(&["/etc/shop.ini".to_owned()][..]));
     assert_eq!(
         shop.directories,
@@ -206,6 +207,23 @@ fn what_only_the_manifest_can_say_reaches_the_plan() {
     assert_eq!((setup.kind, setup.once), (Kind::Oneshot, Some(casque_format::run::Once::Version)));
     let nightly = &made.services["nightly"].service;
     assert_eq!((nightly.kind, nightly.critical, nightly.start_timeout_ms), (Kind::Oneshot, false, 3_600_000));
+}
+
+#[test]
+fn what_runs_after_the_end_comes_from_the_unit_unless_the_manifest_says_it() {
+    let scene = Scene::new();
+    let unit = "[Service]\nExecStartPre=/bin/warm\nExecStart=/bin/shop\nExecStopPost=/bin/sweep\n";
+    scene.file("root/lib/systemd/system/shop.service", unit);
+    scene.file("root/lib/systemd/system/shop.timer", "[Timer]\nOnCalendar=daily\n");
+    let post_stop = |rules: &str, name: &str| scene.services(rules).services[name].service.post_stop.clone();
+    let own = "[service.shop]\nfrom = \"systemd:shop.service\"\n";
+    assert_eq!(post_stop(own, "shop").unwrap(), ["/bin/sweep"]);
+    assert_eq!(post_stop(own, "shop-before"), None);
+    let other = format!("{own}post-stop = [\"/bin/db\", \"sweep\"]\n");
+    assert_eq!(post_stop(&other, "shop").unwrap(), ["/bin/db", "sweep"]);
+    let timer = "[service.shop]\nfrom = \"systemd:shop.timer\"\n";
+    assert_eq!(post_stop(timer, "shop"), None);
+    assert!(scene.services(timer).summaries[0].contains("`ExecStopPost=/bin/sweep`"));
 }
 
 #[test]

@@ -40,7 +40,10 @@ impl Engine {
             Action::CancelProbe(id) => self.probes.cancel(id),
             Action::Signal(id, number) => self.children.signal(id, number),
             Action::SignalGroup(id, number) => self.children.signal_group(id, number),
-            Action::Kill(id) => self.children.kill(id),
+            Action::Kill(id) => {
+                self.children.kill(id);
+                self.cleanups.kill(id);
+            }
             Action::TerminateStrays => {
                 self.watches_strays = true;
                 signal_strays(libc::SIGTERM);

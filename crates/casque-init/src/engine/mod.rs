@@ -4,6 +4,7 @@
 
 mod actions;
 mod children;
+mod cleanup;
 mod notices;
 mod once;
 mod probes;
@@ -21,6 +22,7 @@ use casque_format::control::{self, Reply, Request as Asked, ServiceStatus, Snaps
 use casque_format::run::Sockets;
 
 use self::children::Children;
+use self::cleanup::Cleanups;
 use self::notices::Notices;
 use self::once::{Ended, Onces};
 use self::probes::Probes;
@@ -68,6 +70,7 @@ pub(crate) struct Engine {
     oom_kills: BTreeMap<usize, u32>,
     notices: Notices,
     onces: Onces,
+    cleanups: Cleanups,
     /// Tells when the clock on the wall was set.
     clock: Option<OwnedFd>,
     source: PlanSource,
@@ -136,6 +139,7 @@ impl Engine {
             oom_kills: BTreeMap::new(),
             notices: Notices::default(),
             onces: Onces::new(once),
+            cleanups: Cleanups::default(),
             clock: None,
             source,
             listen: Vec::new(),
@@ -479,7 +483,7 @@ impl Engine {
                 sys::kill(-pid, libc::SIGKILL);
                 let outcome = asked.judge(sys::reap(pid)).map_err(|problem| self.log.masked(&problem));
                 self.events.push_back(Event::Probed(id, outcome));
-            } else if !self.errand_ended(pid, now) {
+            } else if !self.cleanup_ended(pid, now) && !self.errand_ended(pid, now) {
                 sys::reap(pid);
             }
         }
@@ -494,6 +498,9 @@ impl Engine {
             }
             if id == PREPARE {
                 self.prepared(exit, now);
+                continue;
+            }
+            if self.clean_up(id, &exit) {
                 continue;
             }
             match self.ended_once(id, exit) {

@@ -180,7 +180,7 @@ impl Engine {
     }
 
     /// Starts a program beside the services; what it writes is in the log under `label`.
-    fn start_errand(&mut self, command: &Command, label: &str) -> Result<(Child, u64), String> {
+    pub(super) fn start_errand(&mut self, command: &Command, label: &str) -> Result<(Child, u64), String> {
         let (read, write): (OwnedFd, OwnedFd) =
             sys::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
         command.give(&write);

@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod behaviours;
+mod cleanup;
 mod container;
 mod control;
 mod crash;

@@ -62,7 +62,7 @@ fn an_unknown_key_is_shown_with_the_nearest_known_one() {
            |
         16 | aftr = ["database"]
            | ^^^^
-        unknown field `aftr`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `check`, `files`, `start-timeout`, `restart`, `stop`, `critical`, `when`, `unless`, `front`, `needs`
+        unknown field `aftr`, expected one of `from`, `command`, `type`, `user`, `working-directory`, `environment`, `environment-settings`, `inherit`, `umask`, `limits`, `nice`, `oom-score-adjust`, `directories`, `replicas`, `after`, `requires`, `when-lost`, `ready`, `health`, `once`, `schedule`, `reload`, `check`, `files`, `start-timeout`, `restart`, `stop`, `post-stop`, `critical`, `when`, `unless`, `front`, `needs`
     hint: did you mean `after`?
     exit code 2
     "#);

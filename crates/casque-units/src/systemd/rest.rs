@@ -75,8 +75,7 @@ fn is_off(value: &str) -> bool {
 
 fn is_hardening(key: &str) -> bool {
     let families = ["Protect", "Private", "Restrict", "SystemCall", "Capability", "Device", "NoExec", "Exec"];
-    (families.iter().any(|family| key.starts_with(family))
-        && !["ExecCondition", "ExecStopPost"].contains(&key))
+    (families.iter().any(|family| key.starts_with(family)) && key != "ExecCondition")
         || [
             "AppArmorProfile",
             "InaccessiblePaths",
@@ -123,6 +122,7 @@ const CARRIED: &[&str] = &[
     "ExecStartPost",
     "ExecStartPre",
     "ExecStop",
+    "ExecStopPost",
     "Group",
     "KillMode",
     "KillSignal",

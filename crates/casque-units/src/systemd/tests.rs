@@ -233,6 +233,26 @@ fn a_one_shot_runs_its_commands_in_order() {
 }
 
 #[test]
+fn the_one_command_after_the_end_is_carried_over() {
+    let web = service("ExecStart=/bin/web\nEnvironment=A=1\nExecStopPost=-/bin/sweep $A\n");
+    assert_eq!(web.service.post_stop.unwrap(), ["/bin/sweep", "1"]);
+    assert_eq!(web.notes, []);
+    for text in [
+        "ExecStart=/bin/web\nExecStopPost=/bin/one\nExecStopPost=/bin/two\n",
+        "ExecStart=/bin/web\nUser=web\nExecStopPost=+/bin/one\n",
+        "Type=oneshot\nExecStart=/bin/web\nExecStopPost=/bin/one\n",
+    ] {
+        let web = service(text);
+        assert_eq!(web.service.post_stop, None, "{text}");
+        assert_eq!(
+            web.notes[0].to_string(),
+            "`ExecStopPost=/bin/one` (`post-stop` is one command of a service that stays, and runs as its user)",
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn restart_and_stop_are_carried_over() {
     let web = service(
         "ExecStart=/bin/web\nRestart=on-failure\nRestartSec=1min 500ms\nKillSignal=SIGINT\nTimeoutSec=3\nKillMode=mixed\n",

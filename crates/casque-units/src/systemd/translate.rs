@@ -69,6 +69,7 @@ impl Reader<'_> {
         let reload = self.steps("ExecReload", &service.environment, &mut notes)?;
         let stop_commands = self.steps("ExecStop", &service.environment, &mut notes)?;
         let start_post = self.steps("ExecStartPost", &service.environment, &mut notes)?;
+        service.post_stop = self.post_stop(oneshot, &service.environment, &mut notes)?;
         rest::note(self.unit, &mut notes);
         Ok(Translated {
             user: self.text("User")?,
@@ -225,6 +226,24 @@ impl Reader<'_> {
         let all_privileged = self.boolean("PermissionsStartOnly")?;
         let steps = self.lines(key, environment, notes)?.into_iter().map(step);
         Ok(steps.map(|step| Step { privileged: step.privileged || all_privileged, ..step }).collect())
+    }
+
+    /// Returns the command after its end: one that runs as the service's user. Whether it fails does not matter.
+    fn post_stop(
+        &self,
+        oneshot: bool,
+        environment: &BTreeMap<String, String>,
+        notes: &mut Vec<Note>,
+    ) -> Result<Option<Vec<String>>, UnitError> {
+        let mut steps = self.steps("ExecStopPost", environment, notes)?;
+        if steps.len() == 1 && !steps[0].privileged && !oneshot {
+            return Ok(steps.pop().map(|step| step.command));
+        }
+        notes.extend(steps.iter().map(|step| {
+            let subject = format!("ExecStopPost={}", step.command.join(" "));
+            Note::lost(subject, "`post-stop` is one command of a service that stays, and runs as its user")
+        }));
+        Ok(None)
     }
 
     fn working_directory(&self) -> Result<Option<String>, UnitError> {

@@ -24,6 +24,8 @@ struct Behaviour {
     kind: Kind,
     /// Health checks that succeed before one fails; none has no checks.
     health: Option<u8>,
+    /// Milliseconds that its post-stop command needs; none has no such command.
+    cleanup: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +54,16 @@ fn need() -> impl Strategy<Value = Option<(Need, Option<WhenLost>)>> {
 fn behaviour() -> impl Strategy<Value = Behaviour> {
     let kind = prop_oneof![4 => Just(Kind::Probed), 2 => Just(Kind::Notifies), 1 => Just(Kind::Timer)];
     let needs = prop::collection::vec(need(), 5);
-    let own = (needs, prop::bool::weighted(0.2), kind, prop::option::weighted(0.3, 0..5_u8));
+    let health = prop::option::weighted(0.3, 0..5_u8);
+    let cleanup = prop::option::weighted(0.3, 1..3_000_u16);
+    let own = (needs, prop::bool::weighted(0.2), kind, health, cleanup);
     (
         0..4_u8,
         prop::collection::vec(1..3_000_u16, 0..4),
         prop_oneof![3 => (1..1_500_u16).prop_map(Some), 1 => Just(None)],
         own,
     )
-        .prop_map(|(reluctance, lives, obeys, (needs, critical, kind, health))| Behaviour {
+        .prop_map(|(reluctance, lives, obeys, (needs, critical, kind, health, cleanup))| Behaviour {
             reluctance,
             lives,
             obeys,
@@ -67,6 +71,7 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
             critical,
             kind,
             health,
+            cleanup,
         })
 }
 
@@ -114,6 +119,8 @@ struct World {
     /// Health checks under way, and how many each service has passed in its run.
     examining: Vec<bool>,
     passed: Vec<u8>,
+    /// Post-stop commands that run.
+    cleaning: Vec<bool>,
     /// The run of each service that has a process.
     runs: BTreeMap<usize, u64>,
     next_run: u64,
@@ -185,6 +192,7 @@ impl World {
             skew: 0,
             examining: vec![false; count],
             passed: vec![0; count],
+            cleaning: vec![false; count],
             asked: vec![false; count],
             maintained: None,
             was_maintained: false,
@@ -248,7 +256,7 @@ impl World {
                     if run.is_some_and(|(id, run)| self.runs.get(&id) != Some(&run)) {
                         continue;
                     }
-                    (key.0, event)
+                    (key.0, self.clean_up(key.0, run, event))
                 }
                 (None, None) => return Err("nothing will ever happen again".to_owned()),
             };
@@ -272,9 +280,31 @@ impl World {
         Err("the world does not come to an end".to_owned())
     }
 
+    /// Has a post-stop command come between a service's end and what follows from it.
+    fn clean_up(&mut self, now: Duration, run: Option<(usize, u64)>, event: Event) -> Event {
+        let Event::Exited(id, _) = event else {
+            return event;
+        };
+        let needed = self.behaviours[id].cleanup.filter(|_| self.behaviours[id].kind != Kind::Timer);
+        match needed {
+            Some(needed) if !std::mem::replace(&mut self.cleaning[id], true) => {
+                // Whatever else was to become of this run has no process any more.
+                self.agenda.retain(|_, (other, _)| *other != run);
+                self.plan(now + at(u64::from(needed)), run, event);
+                Event::CleansUp(id)
+            }
+            _ => event,
+        }
+    }
+
     fn note(&mut self, event: &Event) {
         match event {
+            Event::CleansUp(id) => {
+                self.ready[*id] = false;
+                self.examining[*id] = false;
+            }
             Event::Exited(id, _) => {
+                self.cleaning[*id] = false;
                 self.runs.remove(id);
                 self.ready[*id] = false;
                 self.examining[*id] = false;
@@ -402,6 +432,9 @@ impl World {
     }
 
     fn signal(&mut self, now: Duration, id: usize) -> Result<(), String> {
+        if self.cleaning[id] {
+            return Err(format!("s{id} is told to stop and has no process"));
+        }
         let dependent = self.runs.keys().find(|&&other| self.comes_after(other, id));
         // What was told to stop before is none of the ordered stop's business.
         let asked = self.asked.contains(&true) || self.follows_anybody();

@@ -70,6 +70,49 @@ fn a_stop_can_be_extended_only_within_the_budget() {
 }
 
 #[test]
+fn a_service_starts_again_only_when_its_post_stop_command_has_ended() {
+    let mut scene = Scene::new(&json!({ "web": { "post_stop": ["sweep"] } }));
+    scene.up();
+    assert_eq!(scene.step(20_000, Event::CleansUp(WEB)), []);
+    assert_eq!(scene.service("web").public_state(), casque_format::control::ServiceState::Stopping);
+    assert_eq!(scene.due(21_999), []);
+    // As long as a stop, and the wait after a stable run is none.
+    assert_eq!(scene.due(22_000), [Action::Kill(WEB)]);
+    assert_eq!(scene.exited(22_001, WEB, 3), [Action::Spawn(WEB)]);
+    // Whoever asks for a stop meanwhile has it, without a signal that nobody would get.
+    scene.step(22_002, Event::Running(WEB));
+    scene.step(22_003, Event::CleansUp(WEB));
+    assert_eq!(scene.ask(22_004, Request::Stop), []);
+    assert_eq!(scene.exited(22_005, WEB, 3), [done(7)]);
+    assert_eq!(scene.due(1_000_000), []);
+}
+
+#[test]
+fn a_post_stop_command_has_the_time_of_the_stop_and_a_moment_after_a_kill() {
+    let mut scene = Scene::new(&json!({ "web": { "stop": { "signal": "TERM", "timeout_ms": 60_000 } } }));
+    scene.up();
+    assert_eq!(scene.step(0, terminate()), [Action::Signal(WEB, libc::SIGTERM)]);
+    scene.step(1_000, Event::CleansUp(WEB));
+    // 9 s, of which 500 ms are for what is left over.
+    assert_eq!(scene.supervisor.deadline(), Some(at(8_500)));
+    assert_eq!(scene.due(8_500), [Action::Kill(WEB)]);
+    let mut scene = Scene::new(&json!({ "web": {} }));
+    scene.up();
+    assert_eq!(scene.step(0, terminate()), [Action::Signal(WEB, libc::SIGTERM)]);
+    assert_eq!(scene.due(2_000), [Action::Kill(WEB)]);
+    scene.step(2_001, Event::CleansUp(WEB));
+    assert_eq!(scene.due(4_001), [Action::Kill(WEB)]);
+    // What was killed at the end of the budget.
+    let mut scene = Scene::new(&json!({ "web": { "stop": { "signal": "TERM", "timeout_ms": 60_000 } } }));
+    scene.up();
+    scene.step(0, terminate());
+    assert_eq!(scene.due(8_500), [Action::Kill(WEB)]);
+    scene.step(8_501, Event::CleansUp(WEB));
+    assert_eq!(scene.due(8_701), [Action::Kill(WEB)]);
+    assert_eq!(scene.exited(8_702, WEB, 0), [Action::TerminateStrays]);
+}
+
+#[test]
 fn a_timer_waits_for_its_time_and_runs_one_at_a_time() {
     let services =
         json!({ "job": { "kind": "oneshot", "schedule": "*/5 * * * *", "start_timeout_ms": 400_000 } });
