@@ -3,21 +3,23 @@
 use std::time::Duration;
 
 use casque_format::control::ServiceState;
-use casque_format::run::{Kind, RestartPolicy};
+use casque_format::run::Kind;
 
 use self::health::Pulse;
 use self::timer::Timer;
 use crate::backoff::Backoff;
 use crate::chance::Chance;
 use crate::exit::{Cause, Exit, Span};
-use crate::notify::Notification;
 use crate::plan::Planned;
 use crate::supervisor::Action;
 
 mod change;
 mod cleanup;
+mod failure;
 mod health;
 mod hold;
+mod notified;
+mod stop;
 mod timer;
 
 /// The wait after the first probe that says no; it grows by half each time, up to the longest.
@@ -279,45 +281,6 @@ impl Service {
         }
     }
 
-    /// It said something of itself; a stop lasts until `latest` at most.
-    pub(crate) fn notified(
-        &mut self,
-        now: Duration,
-        said: &Notification,
-        latest: Duration,
-        actions: &mut Vec<Action>,
-    ) {
-        if let Some(pid) = &said.main_pid {
-            let why =
-                "only the process that was started can be it: tell the program to stay in the foreground";
-            self.log(format!("says that its main process is {pid}; {why}"), actions);
-        }
-        if let Some(span) = said.extend {
-            match &mut self.state {
-                State::Starting { deadline, .. } => *deadline = now.saturating_add(span).max(*deadline),
-                State::Stopping { kill_at, killed: false, .. } => {
-                    *kill_at = now.saturating_add(span).min(latest).max(*kill_at);
-                }
-                _ => {}
-            }
-        }
-        if let Some(status) = &said.status
-            && self.is_up()
-            && !status.is_empty()
-        {
-            self.say(status.clone());
-        }
-        if said.ready && matches!(self.state, State::Starting { .. }) && self.plan.notifies {
-            self.become_ready(now, State::Ready, actions);
-        }
-        if said.stopping && matches!(self.state, State::Starting { .. } | State::Ready) && !self.leaving {
-            self.leaving = true;
-            self.pulse = None;
-            actions.push(Action::CancelProbe(self.id));
-            self.log("says that it stops by itself".to_owned(), actions);
-        }
-    }
-
     /// Its main process need not run: it was done before.
     pub(crate) fn done_before(&mut self, now: Duration, by: &str, actions: &mut Vec<Action>) {
         if matches!(self.state, State::Starting { .. }) {
@@ -408,128 +371,6 @@ impl Service {
                 actions.push(Action::Kill(self.id));
             }
             _ => {}
-        }
-    }
-
-    /// Sends its stop signal, and KILL at `kill_at`; of a stopping one, brings KILL forward.
-    pub(crate) fn stop(&mut self, now: Duration, kill_at: Duration, then: Then, actions: &mut Vec<Action>) {
-        match &mut self.state {
-            State::Starting { .. } | State::Ready => {
-                actions.push(Action::CancelProbe(self.id));
-                let (id, signal) = (self.id, self.plan.stop_signal);
-                actions.push(match self.plan.spec.stop.group {
-                    true => Action::SignalGroup(id, signal),
-                    false => Action::Signal(id, signal),
-                });
-                self.enter(now, State::Stopping { kill_at, killed: false, then });
-            }
-            State::Stopping { kill_at: earlier, then: before, .. } => {
-                *earlier = kill_at.min(*earlier);
-                *before = then;
-                self.revision += 1;
-            }
-            _ => self.enter(now, State::Stopped),
-        }
-    }
-
-    /// From now on nothing starts it again. What has no process is stopped already.
-    pub(crate) fn end(&mut self, now: Duration) {
-        self.ending = true;
-        match &mut self.state {
-            State::Waiting | State::Backoff { .. } | State::Done | State::Scheduled | State::Held => {
-                self.enter(now, State::Stopped);
-            }
-            State::Stopping { then, .. } => *then = Then::Stay,
-            State::Starting { .. } | State::Ready | State::Stopped | State::Failed(_) => {}
-        }
-    }
-
-    /// Carries out a request to start it.
-    pub(crate) fn ask_start(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        self.backoff.forget();
-        match &mut self.state {
-            State::Stopping { then, .. } => *then = Then::Restart,
-            // A schedule does not keep anybody from running it now.
-            State::Scheduled => self.start(now, actions),
-            State::Stopped | State::Failed(_) | State::Backoff { .. }
-                if self.spawned && self.plan.schedule.is_none() =>
-            {
-                self.start(now, actions);
-            }
-            State::Stopped | State::Failed(_) | State::Backoff { .. } => {
-                self.enter(now, State::Waiting);
-            }
-            State::Waiting | State::Starting { .. } | State::Ready | State::Done | State::Held => {}
-        }
-    }
-
-    /// Carries out a request to stop it.
-    pub(crate) fn ask_stop(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let kill_at = now + self.stop_timeout();
-        self.stop(now, kill_at, Then::Stay, actions);
-    }
-
-    /// Carries out a request to restart it.
-    pub(crate) fn ask_restart(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        self.backoff.forget();
-        match self.state {
-            State::Starting { .. } | State::Ready | State::Stopping { .. } => {
-                let kill_at = now + self.stop_timeout();
-                self.stop(now, kill_at, Then::Restart, actions);
-            }
-            State::Done => self.start(now, actions),
-            _ => self.ask_start(now, actions),
-        }
-    }
-
-    /// Returns how long its stop may take.
-    pub(crate) fn stop_timeout(&self) -> Duration {
-        Duration::from_millis(self.plan.spec.stop.timeout_ms)
-    }
-
-    fn fail(&mut self, now: Duration, cause: Cause, ready_for: Option<Duration>, actions: &mut Vec<Action>) {
-        if self.plan.schedule.is_some() {
-            self.log(format!("{cause}; this run has failed"), actions);
-            self.timer.ended(Err(cause));
-            self.enter(now, State::Scheduled);
-            return;
-        }
-        let policy = self.plan.spec.restart.policy;
-        let well = cause == Cause::Exit(Exit::Code(0));
-        let hopeless = cause.is_hopeless();
-        if well && policy != RestartPolicy::Always {
-            self.log(format!("{cause}"), actions);
-            self.enter(now, State::Stopped);
-            return;
-        }
-        let wait = match policy {
-            _ if hopeless => None,
-            _ if matches!(cause, Cause::Needs { .. }) => None,
-            RestartPolicy::Never => None,
-            RestartPolicy::Always | RestartPolicy::OnFailure => self.backoff.fail(ready_for),
-        };
-        match wait {
-            Some(Duration::ZERO) => {
-                self.log(format!("{cause}; starting it again"), actions);
-                self.start(now, actions);
-            }
-            Some(wait) => {
-                self.log(format!("{cause}; starting it again in {}", Span(wait)), actions);
-                self.say(cause.to_string());
-                self.enter(now, State::Backoff { until: now + wait });
-            }
-            None => {
-                let mut text = cause.to_string();
-                if self.backoff.failures() > 1 {
-                    text += &format!(", {} failures in a row", self.backoff.failures());
-                }
-                if well {
-                    text += "; a service must stay in the foreground, is it told to?";
-                }
-                self.log(format!("failed: {text}"), actions);
-                self.say(text);
-                self.enter(now, State::Failed(cause));
-            }
         }
     }
 

@@ -8,7 +8,10 @@ mod cleanup;
 mod notices;
 mod once;
 mod probes;
+mod reap;
 mod reload;
+mod requests;
+mod told;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -18,24 +21,25 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use casque_format::control::{self, Reply, Request as Asked, ServiceStatus, Snapshot};
+use casque_format::control::Snapshot;
 use casque_format::run::Sockets;
 
 use self::children::Children;
 use self::cleanup::Cleanups;
 use self::notices::Notices;
-use self::once::{Ended, Onces};
+use self::once::Onces;
 use self::probes::Probes;
 use self::reload::{PREPARE, Reloading};
+use self::told::snapshot;
 use crate::chance::Chance;
-use crate::control::{Control, Rights};
-use crate::log::{Log, Mask, Output, stamp};
+use crate::control::Control;
+use crate::log::{Log, Mask, Output};
 use crate::net::{self, ListenError};
 use crate::oom::Oom;
 use crate::plan::Plan;
 use crate::signal;
 use crate::stop::LAST_WORDS;
-use crate::supervisor::{Action, Event, Request, Supervisor};
+use crate::supervisor::{Event, Supervisor};
 use crate::sys;
 use crate::wall::Wall;
 
@@ -402,41 +406,6 @@ impl Engine {
         self.code.map_or(Ok(()), Err)
     }
 
-    /// Returns that whoever asked for maintenance is gone, when that is so.
-    fn hang_up(&self) -> Option<Event> {
-        let client = self.supervisor.maintainer()?;
-        let is_there = self.control.as_ref().is_some_and(|control| control.knows(client));
-        (!is_there).then_some(Event::HungUp(client))
-    }
-
-    /// Sends new lines to whoever follows them.
-    fn feed_followers(&mut self, now: Duration) {
-        let Some(control) = &mut self.control else {
-            return;
-        };
-        self.log.follow(control.has_followers());
-        for (label, block) in self.log.fresh() {
-            let text = String::from_utf8_lossy(&block);
-            let lines: Vec<String> = text.lines().map(|line| format!("{label} | {line}")).collect();
-            control.send_lines(&label, &lines, now);
-        }
-    }
-
-    /// Sends what has changed to whoever wants to know.
-    fn tell_events(&mut self, now: Duration) {
-        let Some(control) = self.control.as_mut().filter(|control| control.has_listeners()) else {
-            self.told = None;
-            return;
-        };
-        let pids = self.children.pids();
-        let new = snapshot(&self.supervisor, &self.log, &self.oom_kills, now, &pids);
-        if let Some(old) = self.told.replace(new.clone()) {
-            for event in changes(&old, &new, &stamp(sys::wall_clock())) {
-                control.send_event(&event, now);
-            }
-        }
-    }
-
     fn take_signals(&mut self) {
         while let Some(number) = sys::read_signal(&self.signals) {
             match number {
@@ -450,143 +419,6 @@ impl Engine {
         }
     }
 
-    /// Reaps every child that has ended: ours, probes, strangers. One signal may stand for many.
-    fn reap(&mut self) {
-        let now = self.now();
-        loop {
-            let pid = match sys::ended_child() {
-                sys::Children::Ended(pid) => pid,
-                sys::Children::Busy => {
-                    if self.kills_strays {
-                        // They may have forked while they were counted.
-                        actions::signal_strays(libc::SIGKILL);
-                    }
-                    break;
-                }
-                sys::Children::None => {
-                    if self.watches_strays {
-                        self.events.push_back(Event::StraysGone);
-                    }
-                    break;
-                }
-            };
-            let (stopping, oom) = (self.supervisor.is_stopping(), &mut self.oom);
-            if let Some(ended) = self.children.ended(pid, now, stopping, oom, || sys::reap(pid)) {
-                if ended.out_of_memory {
-                    *self.oom_kills.entry(ended.id).or_default() += 1;
-                }
-                self.log.finish(ended.stream, now);
-                if ended.just_ran && ended.id != PREPARE {
-                    self.events.push_back(Event::Running(ended.id));
-                }
-            } else if let Some((id, asked)) = self.probes.ended(pid) {
-                sys::kill(-pid, libc::SIGKILL);
-                let outcome = asked.judge(sys::reap(pid)).map_err(|problem| self.log.masked(&problem));
-                self.events.push_back(Event::Probed(id, outcome));
-            } else if !self.cleanup_ended(pid, now) && !self.errand_ended(pid, now) {
-                sys::reap(pid);
-            }
-        }
-        self.look_for_leavers(now, true);
-    }
-
-    fn look_for_leavers(&mut self, now: Duration, reaped: bool) {
-        for (id, exit, left) in self.children.gone(now, reaped) {
-            if !left.is_empty() {
-                let name = self.name(id).to_owned();
-                self.log.say(&format!("`{name}` left processes that do not die: {left:?}"));
-            }
-            if id == PREPARE {
-                self.prepared(exit, now);
-                continue;
-            }
-            if self.clean_up(id, &exit) {
-                continue;
-            }
-            match self.ended_once(id, exit) {
-                Ended::Of(exit) => self.events.push_back(Event::Exited(id, exit)),
-                Ended::Locked => self.perform(Action::Spawn(id), now),
-            }
-        }
-    }
-
-    fn take_requests(&mut self) {
-        let now = self.now();
-        let rights = Rights { own_uid: self.own_uid, agent_uid: self.agent_uid };
-        let Some(control) = &mut self.control else {
-            return;
-        };
-        let mut asked = Vec::new();
-        let mut reloads = Vec::new();
-        for client in control.asking() {
-            while let Some(request) = control.next_request(client, rights, now) {
-                let (request, service) = match request {
-                    Asked::Status => {
-                        let pids = self.children.pids();
-                        let snapshot = snapshot(&self.supervisor, &self.log, &self.oom_kills, now, &pids);
-                        control.answer(client, &Reply::Status { snapshot }, now);
-                        continue;
-                    }
-                    Asked::Watch => {
-                        control.watch(client);
-                        break;
-                    }
-                    Asked::Logs { service, lines } => {
-                        let reply = match self.log.newest(service.as_deref(), lines) {
-                            Some(lines) => Reply::Logs { lines },
-                            None => no_service(service),
-                        };
-                        control.answer(client, &reply, now);
-                        continue;
-                    }
-                    Asked::Follow { service, lines } => {
-                        match self.log.newest(service.as_deref(), lines) {
-                            Some(lines) => {
-                                control.answer(client, &Reply::Logs { lines }, now);
-                                control.follow(client, service);
-                                self.log.follow(true);
-                            }
-                            None => control.answer(client, &no_service(service), now),
-                        }
-                        continue;
-                    }
-                    Asked::Events => {
-                        let pids = self.children.pids();
-                        let told = snapshot(&self.supervisor, &self.log, &self.oom_kills, now, &pids);
-                        let (time, container) = (stamp(sys::wall_clock()), Some(told.state));
-                        let event = control::Event { time, container, service: None };
-                        control.answer(client, &Reply::Event { event }, now);
-                        control.tell_events(client);
-                        self.told.get_or_insert(told);
-                        continue;
-                    }
-                    Asked::Reload => {
-                        reloads.push(client);
-                        break;
-                    }
-                    Asked::Maintain if self.reloading.is_some() => {
-                        let message = "settings are being taken over; ask again when that is done".to_owned();
-                        control.answer(client, &Reply::Error { message }, now);
-                        continue;
-                    }
-                    Asked::Maintain => {
-                        control.hold(client);
-                        asked.push(Event::Maintain(client));
-                        break;
-                    }
-                    Asked::Restart { service } => (Request::Restart, service),
-                    Asked::Stop { service } => (Request::Stop, service),
-                    Asked::Start { service } => (Request::Start, service),
-                };
-                asked.push(Event::Asked { client, request, service });
-            }
-        }
-        self.events.extend(asked);
-        for client in reloads {
-            self.begin_reload(client, now);
-        }
-    }
-
     fn name(&self, id: usize) -> &str {
         self.supervisor.services().get(id).map_or("prepare", |service| &service.plan().name)
     }
@@ -594,45 +426,6 @@ impl Engine {
     fn now(&self) -> Duration {
         sys::clock().saturating_sub(self.began)
     }
-}
-
-fn no_service(name: Option<String>) -> Reply {
-    Reply::Error { message: format!("there is no service `{}`", name.unwrap_or_default()) }
-}
-
-/// Returns what is different in `new`.
-fn changes(old: &Snapshot, new: &Snapshot, time: &str) -> Vec<control::Event> {
-    let event = |container, service| control::Event { time: time.to_owned(), container, service };
-    // Time alone is no change.
-    let facts = |service: &ServiceStatus| ServiceStatus { since_ms: 0, ..service.clone() };
-    let before: BTreeMap<&str, ServiceStatus> =
-        old.services.iter().map(|service| (service.name.as_str(), facts(service))).collect();
-    let services =
-        new.services.iter().filter(|service| before.get(service.name.as_str()) != Some(&facts(service)));
-    let mut all: Vec<control::Event> = services.map(|service| event(None, Some(service.clone()))).collect();
-    if old.state != new.state {
-        all.push(event(Some(new.state), None));
-    }
-    all
-}
-
-/// Returns the state of everything, what the supervisor does not know of included.
-fn snapshot(
-    supervisor: &Supervisor,
-    log: &Log,
-    oom_kills: &BTreeMap<usize, u32>,
-    now: Duration,
-    pids: &BTreeMap<usize, i32>,
-) -> Snapshot {
-    let mut snapshot = supervisor.snapshot(now, pids);
-    for (id, service) in snapshot.services.iter_mut().enumerate() {
-        let losses = log.losses(&service.name);
-        service.dropped_lines = losses.dropped;
-        service.unfiled_lines = losses.unfiled;
-        service.log_problem = losses.problem;
-        service.oom_kills = oom_kills.get(&id).copied().unwrap_or_default();
-    }
-    snapshot
 }
 
 fn supervisor(plan: Plan) -> Supervisor {
