@@ -167,6 +167,18 @@ fn what_only_some_services_can_have_is_refused_for_others() {
         refusal_of(|s| s["reload"] = json!({ "exec": [] })),
         "service `web`: its reload command is empty"
     );
+    assert_eq!(refusal_of(|s| s["post_stop"] = json!([])), "service `web`: its post-stop command is empty");
+    assert_eq!(
+        refusal_of(|s| {
+            s["kind"] = json!("oneshot");
+            s["post_stop"] = json!(["/bin/sweep"]);
+        }),
+        "service `web`: a one-shot has no post-stop command: another can come after it"
+    );
+    assert_eq!(
+        refusal_of(|s| s["post_stop"] = json!(["/bin/sweep", "a\0b"])),
+        "service `web`: a NUL byte is in its command, environment or paths"
+    );
     assert_eq!(
         refusal_of(|s| s["requires"] = json!(["db"])),
         "service `web`: it needs `db`, which this plan does not define"
