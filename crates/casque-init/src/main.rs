@@ -10,6 +10,8 @@ mod chance;
 mod control;
 mod engine;
 mod exit;
+#[cfg(test)]
+mod fuzz;
 mod log;
 mod net;
 mod notify;
