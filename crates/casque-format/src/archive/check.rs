@@ -45,9 +45,9 @@ pub enum Order {
     LaterByCounter,
     /// Its counter is the same, and so is its tag where both are known.
     SameByCounter,
-    /// There were no two counters; its version is higher.
+    /// What is installed has no counter; its version is higher.
     LaterByVersion,
-    /// There were no two counters; its version is the same.
+    /// What is installed has no counter; its version is the same.
     SameByVersion,
     /// Nothing is known of what is installed.
     Unknown,
@@ -125,7 +125,7 @@ pub enum Refused {
         /// The installed one.
         installed: String,
     },
-    /// Of a lower version, where there are no counters to go by.
+    /// Of a lower version than what is installed without a counter.
     #[error("release `{tag}` is of version {version}, and what is installed is of {installed}: it is older")]
     Older {
         /// Which.
@@ -135,12 +135,12 @@ pub enum Refused {
         /// That of the installed one.
         installed: String,
     },
-    /// A counter is asked for, and there is none.
+    /// What is installed has a counter, and this has none.
     #[error("release `{tag}` has no counter, expected one of at least {installed}")]
     NoCounter {
         /// Which.
         tag: String,
-        /// What was asked for.
+        /// That of the installed one.
         installed: u64,
     },
 }
@@ -175,7 +175,9 @@ impl Refused {
 impl ArchiveRecord {
     /// Says whether somebody who expects this may take the archive.
     ///
-    /// Counters decide where both are known, for a vendor may release 1.9.5 after 2.0; else versions do.
+    /// Counters decide where both are known, for a vendor may release 1.9.5 after 2.0. What is installed without a counter is
+    /// compared by version. An archive without one is not taken where the installed release has one: it may be a release from
+    /// before its vendor counted, of whatever version, and nobody could tell.
     pub fn check(&self, expected: &Expected<'_>) -> Result<Verdict, Refused> {
         let tag = || self.tag.clone();
         if let Some(image) = expected.image.filter(|image| familiar(image) != familiar(&self.image)) {
@@ -203,7 +205,7 @@ impl ArchiveRecord {
                     None => Order::SameByCounter,
                 },
             },
-            (None, Some(installed), None) => return Err(Refused::NoCounter { tag: tag(), installed }),
+            (None, Some(installed), _) => return Err(Refused::NoCounter { tag: tag(), installed }),
             (_, _, None) => Order::Unknown,
             (_, _, Some(Ordering::Greater)) => Order::LaterByVersion,
             (_, _, Some(Ordering::Equal)) => Order::SameByVersion,

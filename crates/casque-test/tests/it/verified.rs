@@ -249,8 +249,10 @@ fn who_signed_when_and_what_decides() {
             && expired.contains(" seconds ago; take a newer release, or set"),
         "{expired}"
     );
-    // Without counters versions are compared, and that is said.
+    // Without a counter in the archive nobody could tell; without one in the image versions are compared, and that is said.
     sign(&environment, "v2.tar", "vendor.key", &[]);
+    assert_eq!(said("v2.tar"), format!("release `v2` has no counter, expected one of at least 7{newer}"));
+    install(&environment, "2", None, &["vendor.pub"]);
     let seen = verify(&environment, "v2.tar", &[]);
     assert!(
         seen.contains("of the version of `vendor/backend:v2`; there are no two counters to compare\n"),
