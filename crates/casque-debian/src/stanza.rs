@@ -19,21 +19,25 @@ impl<'a> Stanza<'a> {
 
     /// Returns the fields in their order; a value keeps its inner line breaks and loses the space around it.
     pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.lines().flatten()
+    }
+
+    /// Returns the fields in their order, and each line that is none: apt takes such a line for the begin of the next name,
+    /// so that what follows is lost, and dpkg refuses it.
+    pub fn lines(&self) -> impl Iterator<Item = Result<(&'a str, &'a str), &'a str>> + use<'a> {
         let mut rest = self.text;
         std::iter::from_fn(move || {
-            loop {
-                if rest.is_empty() {
-                    return None;
-                }
+            while !rest.is_empty() {
                 let end = field_end(rest);
                 let (field, after) = rest.split_at(end);
                 rest = after;
-                if let Some((name, value)) = field.split_once(':')
-                    && !name.starts_with('#')
-                {
-                    return Some((name, value.trim()));
+                match field.split_once(':') {
+                    _ if field.starts_with('#') => {}
+                    Some((name, value)) if !name.contains('\n') => return Some(Ok((name, value.trim()))),
+                    _ => return Some(Err(field.lines().next().unwrap_or_default())),
                 }
             }
+            None
         })
     }
 
@@ -84,5 +88,12 @@ mod tests {
         assert_eq!(all[0].get("Size"), Some("3"));
         assert_eq!(all[0].get("long"), None);
         assert_eq!(all[1].text(), "Package: b\n");
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_is_nobodys_name() {
+        let text = "Package: a\n# a: comment\nVersion\n more: x\nSize: 3\n\r\nnothing";
+        let lines: Vec<_> = Stanza::first(text).unwrap().lines().collect();
+        assert_eq!(lines, [Ok(("Package", "a")), Err("Version"), Ok(("Size", "3")), Err(""), Err("nothing")]);
     }
 }

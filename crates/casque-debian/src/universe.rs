@@ -43,7 +43,18 @@ pub enum UniverseError {
         /// The field.
         field: &'static str,
     },
+    /// A line that is neither a field nor goes on with one.
+    #[error("the index has the line `{line}` after package `{package}`, which is no field", line = line.escape_debug())]
+    Line {
+        /// The package, as far as it is known.
+        package: String,
+        /// The line, or its begin.
+        line: String,
+    },
 }
+
+/// Characters of a line that a message shows.
+const LONGEST_SHOWN: usize = 60;
 
 /// Every package that the chosen archives offer, by name and by what it provides.
 #[derive(Debug, Clone, Default)]
@@ -107,7 +118,11 @@ impl Universe {
         for stanza in stanzas(&index) {
             let mut control = ControlFields::default();
             let (mut filename, mut size, mut sha256) = ("", "", "");
-            for (name, value) in stanza.fields() {
+            for line in stanza.lines() {
+                let (name, value) = line.map_err(|line| UniverseError::Line {
+                    package: control.package.to_owned(),
+                    line: line.chars().take(LONGEST_SHOWN).collect(),
+                })?;
                 match name {
                     "Filename" => filename = value,
                     "Size" => size = value,
@@ -246,6 +261,29 @@ pub(crate) mod tests {
             refused.map_err(|error| error.to_string()),
             Err("package `a` has no usable field `Filename`".to_owned())
         );
+    }
+
+    #[test]
+    fn an_index_with_a_line_that_is_no_field_is_refused() {
+        let digest = Digest::of(b"");
+        let index = |line: &str| {
+            format!(
+                "Package: a\n{line}\nVersion: 1\nArchitecture: all\nFilename: x\nSize: 1\nSHA256: {digest}\n"
+            )
+        };
+        let refused = |line: &str| Universe::new("amd64").add_index(index(line), 0).unwrap_err().to_string();
+        assert_eq!(
+            refused("Depends b"),
+            "the index has the line `Depends b` after package `a`, which is no field"
+        );
+        assert_eq!(
+            refused(&format!("{}\u{1b}\n x: y", "z".repeat(59))),
+            format!(
+                "the index has the line `{}\\u{{1b}}` after package `a`, which is no field",
+                "z".repeat(59)
+            )
+        );
+        assert!(Universe::new("amd64").add_index(index("Depends: b"), 0).is_ok());
     }
 
     #[test]
