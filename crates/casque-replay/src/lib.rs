@@ -15,6 +15,8 @@
 //! whole.
 
 mod authority;
+#[cfg(test)]
+mod fuzz;
 mod message;
 mod names;
 mod pages;

@@ -117,7 +117,7 @@ fn read_chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
 }
 
 fn read_exactly(from: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> io::Result<()> {
-    if body.len() as u64 + length > LARGEST_BODY {
+    if length > LARGEST_BODY - body.len() as u64 {
         return Err(malformed("a request that sends too much"));
     }
     match from.by_ref().take(length).read_to_end(body)? as u64 == length {
@@ -233,7 +233,7 @@ mod tests {
         let head = read_head(&mut from).unwrap().unwrap();
         assert_eq!(read_body(&head, &mut from).unwrap(), b"Wikipedia ");
         assert_eq!(from, b"rest");
-        for broken in ["x\r\n", "4\r\nWikipedia", "4\r\nWi"] {
+        for broken in ["x\r\n", "4\r\nWikipedia", "4\r\nWi", "1\r\na\r\nffffffffffffffff\r\n"] {
             assert!(read_body(&head, &mut broken.as_bytes()).is_err(), "{broken:?}");
         }
     }
