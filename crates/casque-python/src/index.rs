@@ -150,6 +150,9 @@ pub(crate) fn unescaped(segment: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

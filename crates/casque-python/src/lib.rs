@@ -12,6 +12,8 @@ mod build;
 mod entry_points;
 mod error;
 mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod hooks;
 mod html;
 mod index;

@@ -8,6 +8,9 @@ use crate::requirements::normalised;
 use crate::version::satisfies;
 use crate::{MarkerError, Target};
 
+/// Parentheses in parentheses; nobody writes more, and each takes a piece of the stack.
+const DEEPEST: usize = 32;
+
 /// A condition on where a distribution is installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marker {
@@ -39,7 +42,7 @@ impl Marker {
     /// Parses a marker.
     pub fn parse(text: &str) -> Result<Self, MarkerError> {
         let refuse = || MarkerError::Syntax { text: text.trim().to_owned() };
-        let mut parser = Parser { tokens: tokens(text).ok_or_else(refuse)?, next: 0, text };
+        let mut parser = Parser { tokens: tokens(text).ok_or_else(refuse)?, next: 0, depth: 0, text };
         let expression = parser.any()?;
         if parser.next < parser.tokens.len() {
             return Err(refuse());
@@ -201,6 +204,8 @@ fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
 struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     next: usize,
+    /// Parentheses that are open.
+    depth: usize,
     text: &'a str,
 }
 
@@ -223,7 +228,12 @@ impl Parser<'_> {
 
     fn one(&mut self) -> Result<Expression, MarkerError> {
         if self.takes(&Token::Open) {
+            self.depth += 1;
+            if self.depth > DEEPEST {
+                return Err(self.refuse());
+            }
             let inner = self.any()?;
+            self.depth -= 1;
             return if self.takes(&Token::Close) { Ok(inner) } else { Err(self.refuse()) };
         }
         let left = self.operand()?;

@@ -9,7 +9,7 @@ use url::Url;
 use crate::lines::hashes;
 use crate::requirements::normalised;
 use crate::sdist::stem_of_sdist;
-use crate::tags::WheelName;
+use crate::tags::{WheelName, is_file_name};
 use crate::{Marker, RequirementProblem};
 
 /// What a line asks for.
@@ -189,7 +189,8 @@ pub(crate) fn name_and_version(filename: &str) -> Option<(String, String)> {
     if let Some(wheel) = WheelName::parse(filename) {
         return Some((normalised(wheel.distribution), wheel.version.to_owned()));
     }
-    let (name, version) = stem_of_sdist(filename)?.rsplit_once('-')?;
+    let stem = stem_of_sdist(filename).filter(|_| is_file_name(filename))?;
+    let (name, version) = stem.rsplit_once('-')?;
     Some((normalised(name), version.to_owned()))
 }
 

@@ -23,7 +23,8 @@ impl<'a> WheelName<'a> {
             6 => (leading_number(parts[2])?, &parts[3..]),
             _ => return None,
         };
-        if parts.iter().any(|part| part.is_empty()) {
+        // A file name becomes a place and a word in messages, and the index chose it.
+        if !is_file_name(filename) || parts.iter().any(|part| part.is_empty()) {
             return None;
         }
         Some(Self {
@@ -43,6 +44,11 @@ impl<'a> WheelName<'a> {
             has(self.python, &tag.python) && has(self.abi, &tag.abi) && has(self.platform, &tag.platform)
         })
     }
+}
+
+/// Tells whether a name is that of a file, and can be shown.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    !name.contains('/') && !name.contains(char::is_control)
 }
 
 fn leading_number(build: &str) -> Option<u64> {
