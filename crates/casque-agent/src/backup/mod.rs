@@ -2,6 +2,8 @@
 
 mod archive;
 mod frames;
+#[cfg(test)]
+mod fuzz;
 mod keys;
 mod owners;
 mod read;

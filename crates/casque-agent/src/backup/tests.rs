@@ -10,7 +10,7 @@ use super::*;
 use crate::env::Environment;
 use crate::root::Root;
 
-fn header() -> Header {
+pub fn header() -> Header {
     Header {
         version: VERSION,
         stamp: Stamp {
@@ -47,7 +47,7 @@ fn made(lock: Lock, content: &[u8]) -> Vec<u8> {
     }
 }
 
-fn read(bytes: &[u8], identity: Option<&std::path::Path>) -> Result<Header, Trouble> {
+pub fn read(bytes: &[u8], identity: Option<&std::path::Path>) -> Result<Header, Trouble> {
     let keys = Keys::of(identity, None, &Environment::default()).unwrap();
     let input = keys.open(Cursor::new(bytes.to_vec()))?;
     Backup::open(input)?.read(None, &mut |_| {})
@@ -107,11 +107,20 @@ proptest! {
     }
 }
 
-/// A backup whose tar is one that this program would not write.
-fn forged(entries: &[(&str, tar::EntryType, &str)]) -> Trouble {
+/// A backup with this as its tar, all digests of the whole right.
+pub fn forged_by(tar: &[u8]) -> Vec<u8> {
     let mut digested = frames::Digested::new(Vec::new());
     frames::write_header(&header(), &mut digested).unwrap();
-    let mut tar = tar::Builder::new(zstd::stream::write::Encoder::new(digested, 1).unwrap());
+    let mut encoder = zstd::stream::write::Encoder::new(digested, 1).unwrap();
+    io::Write::write_all(&mut encoder, tar).unwrap();
+    let (trailer, mut bytes) = encoder.finish().unwrap().trailer();
+    frames::write_trailer(&trailer, &mut bytes).unwrap();
+    bytes
+}
+
+/// A backup whose tar is one that this program would not write.
+fn forged(entries: &[(&str, tar::EntryType, &str)]) -> Trouble {
+    let mut tar = tar::Builder::new(Vec::new());
     for (path, kind, target) in entries {
         let mut head = tar::Header::new_gnu();
         head.set_size(0);
@@ -126,8 +135,7 @@ fn forged(entries: &[(&str, tar::EntryType, &str)]) -> Trouble {
         head.set_cksum();
         tar.append(&head, io::empty()).unwrap();
     }
-    let (trailer, mut bytes) = tar.into_inner().unwrap().finish().unwrap().trailer();
-    frames::write_trailer(&trailer, &mut bytes).unwrap();
+    let bytes = forged_by(&tar.into_inner().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let outside = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(outside.path(), directory.path().join("outside")).unwrap();

@@ -1,5 +1,7 @@
 //! What the customer runs in place of something built in: whether it is there, and lets this product in.
 
+#[cfg(test)]
+mod fuzz;
 mod mongodb;
 mod redis;
 mod scram;
@@ -12,10 +14,13 @@ pub use stream::{Duplex, reach};
 pub use target::Target;
 use tokio::time::timeout;
 
+use crate::command::masked;
 use crate::tls::client::Trust;
 
 /// For everything that one address is asked.
 const LONGEST_TRY: Duration = Duration::from_secs(10);
+/// Nobody reads more of what a server says.
+const LONGEST_TEXT: usize = 500;
 
 /// Why an external service is of no use.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,9 +77,23 @@ pub async fn check(target: &Target, trust: &Trust) -> Result<String, Refusal> {
 
 async fn ask(target: &Target, trust: &Trust, host: &str, port: u16) -> Result<String, Refusal> {
     let mut stream = stream::open(target, trust, host, port).await?;
-    match target.scheme.as_str() {
-        "mongodb" | "mongodb+srv" => mongodb::ask(&mut stream, target).await,
-        "redis" | "rediss" => redis::ask(&mut stream, target).await,
+    ask_as(&mut stream, target).await
+}
+
+/// Asks whoever is at the other end.
+async fn ask_as(stream: &mut Box<dyn Duplex>, target: &Target) -> Result<String, Refusal> {
+    let asked = match target.scheme.as_str() {
+        "mongodb" | "mongodb+srv" => mongodb::ask(stream, target).await,
+        "redis" | "rediss" => redis::ask(stream, target).await,
         _ => Ok("reached; what speaks there was not asked".to_owned()),
-    }
+    };
+    let shown = |text: String| shown(text, target.password.as_deref().unwrap_or_default());
+    asked.map(shown).map_err(|refusal| Refusal { text: shown(refusal.text), ..refusal })
+}
+
+/// A server may repeat what it was told, or send what a terminal obeys.
+fn shown(text: String, password: &str) -> String {
+    let text = if password.is_empty() { text } else { masked(text, &[password.to_owned()]) };
+    let plain = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    plain.take(LONGEST_TEXT).collect()
 }

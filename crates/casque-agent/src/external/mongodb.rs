@@ -1,6 +1,6 @@
 //! MongoDB, asked over its wire protocol (OP_MSG): hello, log in, ping. No right is needed for any of them.
 
-use bson::{Document, doc};
+use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::scram::Scram;
@@ -53,7 +53,7 @@ fn source(target: &Target) -> String {
     named.unwrap_or(if path.is_empty() { "admin" } else { path }).to_owned()
 }
 
-fn what(hello: &Document) -> String {
+fn what(hello: &RawDocument) -> String {
     match hello.get_str("setName") {
         Ok(set) => format!("a MongoDB of the replica set `{set}`"),
         Err(_) => "a MongoDB".to_owned(),
@@ -61,7 +61,7 @@ fn what(hello: &Document) -> String {
 }
 
 /// Refuses a server of another replica set, as drivers do, and a set in which nobody takes writes.
-fn belongs(hello: &Document, target: &Target) -> Result<(), Refusal> {
+fn belongs(hello: &RawDocument, target: &Target) -> Result<(), Refusal> {
     let set = hello.get_str("setName").ok();
     if let Some(wanted) = target.options.get("replicaset")
         && set != Some(wanted)
@@ -85,12 +85,13 @@ async fn log_in(
     target: &Target,
     password: &str,
     source: &str,
-    hello: &Document,
+    hello: &RawDocument,
 ) -> Result<&'static str, Refusal> {
     let mechanism = target.options.get("authmechanism").map_or(SCRAM, String::as_str);
     // Nothing here is what the server knows of a user that is not there.
     let offered = hello.get_array("saslSupportedMechs").ok();
-    let offers = offered.is_none_or(|all| all.iter().any(|one| one.as_str() == Some(SCRAM)));
+    let is_scram = |one: RawBsonRef<'_>| one.as_str() == Some(SCRAM);
+    let offers = offered.is_none_or(|all| all.into_iter().flatten().any(is_scram));
     if mechanism != SCRAM || !offers {
         return Ok("; its log-in, which is not by SCRAM-SHA-256, was not tried");
     }
@@ -105,7 +106,7 @@ async fn log_in(
     };
     let answer = command(stream, start).await?.map_err(|failure| failure.refusal(&refused))?;
     let proof = scram.answer(&payload(&answer)).map_err(lasting)?;
-    let id = answer.get("conversationId").cloned().unwrap_or(bson::Bson::Int32(1));
+    let id = answer.get_i32("conversationId").unwrap_or(1);
     let next =
         doc! { "saslContinue": 1, "conversationId": id, "payload": binary(&proof.message), "$db": source };
     let answer = command(stream, next).await?.map_err(|failure| failure.refusal(&refused))?;
@@ -119,9 +120,9 @@ fn binary(text: &str) -> bson::Binary {
     bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: text.as_bytes().to_vec() }
 }
 
-fn payload(answer: &Document) -> String {
-    let bytes = answer.get_binary_generic("payload").cloned().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+fn payload(answer: &RawDocument) -> String {
+    let bytes = answer.get_binary("payload").map(|binary| binary.bytes).unwrap_or_default();
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// What a server says when it does not do something.
@@ -137,10 +138,11 @@ impl Failure {
     }
 }
 
+/// Returns the answer as it came: what is asked of it is looked up in its bytes, however deep documents are in documents.
 async fn command(
     stream: &mut Box<dyn Duplex>,
     command: Document,
-) -> Result<Result<Document, Failure>, Refusal> {
+) -> Result<Result<RawDocumentBuf, Failure>, Refusal> {
     let broken =
         |error: std::io::Error| Refusal::passing(format!("reached, but the connection broke: {error}"));
     let foreign = || Refusal::lasting("reached, but what answers is no MongoDB");
@@ -166,10 +168,11 @@ async fn command(
     }
     let mut body = vec![0; length - head.len()];
     stream.read_exact(&mut body).await.map_err(broken)?;
-    let answer = Document::from_reader(body.as_slice()).map_err(|_| foreign())?;
+    let answer = RawDocumentBuf::from_bytes(body).map_err(|_| foreign())?;
     // A double, an integer or a bool, whatever the version.
     let ok = answer
         .get("ok")
+        .map_err(|_| foreign())?
         .is_some_and(|ok| ok.as_f64() == Some(1.0) || ok.as_i32() == Some(1) || ok.as_bool() == Some(true));
     if ok {
         return Ok(Ok(answer));

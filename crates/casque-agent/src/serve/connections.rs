@@ -124,6 +124,8 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     });
     http1::Builder::new()
         .keep_alive(false)
+        // Who has asked may say that nothing more will come, as `nc` does.
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(LONGEST_HEADER)
         .max_buf_size(16 << 10)
@@ -150,3 +152,6 @@ async fn drain(mut body: Incoming) {
         read += frame.data_ref().map_or(0, |data| data.len());
     }
 }
+
+#[cfg(test)]
+mod tests;

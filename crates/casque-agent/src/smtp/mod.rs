@@ -3,6 +3,8 @@
 
 mod dialogue;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 
 use std::net::IpAddr;
 

@@ -14,6 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::root::Root;
 use crate::tls::client::Trust;
+use crate::tls::pair::shown;
 
 /// What the package ca-certificates brings.
 pub const OF_THE_IMAGE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -116,7 +117,7 @@ fn authorities(file: &std::path::Path) -> Result<String, String> {
             return Err("there is no certificate in PEM or DER".to_owned());
         };
         if !certificate.is_ca() && certificate.issuer() != certificate.subject() {
-            return Err(format!("`{}` is no authority", certificate.subject()));
+            return Err(format!("`{}` is no authority", shown(certificate.subject())));
         }
         let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
         text += &pem::encode_config(&Pem::new("CERTIFICATE", der.as_ref()), config);

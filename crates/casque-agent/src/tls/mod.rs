@@ -6,6 +6,8 @@
 pub mod authorities;
 pub mod client;
 pub mod front;
+#[cfg(test)]
+mod fuzz;
 pub mod host;
 mod own;
 pub mod pair;

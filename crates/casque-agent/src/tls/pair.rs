@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -11,6 +12,7 @@ use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
 
 /// Why a pair cannot be served.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -57,7 +59,7 @@ pub enum PairError {
 /// A pair that can be served.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// Chain and key in PEM, as given.
+    /// Chain and key in PEM, and nothing else of what was given: read again, it is the same pair.
     pub pem: String,
     /// Whose it is.
     pub subject: String,
@@ -86,16 +88,12 @@ impl Pair {
         let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
         let own = certificates.first().ok_or(PairError::NoCertificate)?;
         signed_in_order(&certificates)?;
-        let subject = own.subject().to_string();
-        belongs(key, &ders, &subject)?;
+        let subject = shown(own.subject());
+        let key = belongs(key, &ders, &subject)?;
         let validities = certificates.iter().map(|certificate| certificate.validity());
         let (names, addresses) = names(own);
-        let pem = match chain == key {
-            true => chain.to_owned(),
-            false => format!("{}\n{}\n", chain.trim_end(), key.trim_end()),
-        };
         Ok(Self {
-            pem,
+            pem: encoded(&ders, &key),
             subject,
             not_before: validities.clone().map(|all| all.not_before.timestamp()).max().unwrap_or(i64::MIN),
             not_after: validities.map(|all| all.not_after.timestamp()).min().unwrap_or(i64::MAX),
@@ -147,21 +145,42 @@ fn signed_in_order(certificates: &[X509Certificate]) -> Result<(), PairError> {
         let signed =
             before.issuer() == signer.subject() && before.verify_signature(Some(signer.public_key())).is_ok();
         if !signed {
-            let (subject, before) = (signer.subject().to_string(), before.subject().to_string());
+            let (subject, before) = (shown(signer.subject()), shown(before.subject()));
             return Err(PairError::Chain { number: index + 2, subject, before });
         }
     }
     Ok(())
 }
 
-fn belongs(key: &str, chain: &[CertificateDer<'static>], subject: &str) -> Result<(), PairError> {
+/// Returns a name in one line, whatever is in it.
+pub(super) fn shown(name: &X509Name<'_>) -> String {
+    name.to_string().chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+fn belongs(
+    key: &str,
+    chain: &[CertificateDer<'static>],
+    subject: &str,
+) -> Result<PrivateKeyDer<'static>, PairError> {
     if key.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || key.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(PairError::Encrypted);
     }
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| PairError::NoKey)?;
-    let key = ring::sign::any_supported_type(&key).map_err(|_| PairError::Key)?;
+    let signing = ring::sign::any_supported_type(&key).map_err(|_| PairError::Key)?;
     let apart = || PairError::Apart { subject: subject.to_owned() };
-    CertifiedKey::new(chain.to_vec(), key).keys_match().map_err(|_| apart())
+    CertifiedKey::new(chain.to_vec(), signing).keys_match().map_err(|_| apart())?;
+    Ok(key)
+}
+
+fn encoded(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> String {
+    let tag = match key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    let mut all: Vec<Pem> = chain.iter().map(|der| Pem::new("CERTIFICATE", der.as_ref())).collect();
+    all.push(Pem::new(tag, key.secret_der()));
+    pem::encode_many_config(&all, EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
 fn names(certificate: &X509Certificate) -> (Vec<String>, Vec<IpAddr>) {

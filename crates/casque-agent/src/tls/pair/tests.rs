@@ -50,6 +50,26 @@ fn a_chain_is_good_until_the_first_of_it_ends() {
     assert!(server_of(&both.pem));
 }
 
+#[test]
+fn what_else_is_in_the_files_is_not_kept() {
+    let (server, key, authority) = signed(&["a.example"], 90, 30);
+    let (other, other_key, _) = signed(&["b.example"], 1, 1);
+    let plain = Pair::read(&format!("{server}{authority}"), &key).unwrap();
+    for (chain, key) in [
+        // Another key before the right one, and certificates beside the key, as other servers want them.
+        (format!("{other_key}{server}{authority}"), key.clone()),
+        (format!("{server}{authority}"), format!("{key}{server}{authority}{other}")),
+        (format!("Bag Attributes\n{server}\r\n{authority}"), format!("\n\n{key}")),
+    ] {
+        let pair = Pair::read(&chain, &key).unwrap();
+        assert!(
+            pair == plain
+                && server_of(&pair.pem)
+                && Pair::read(&pair.pem, &pair.pem).is_ok_and(|again| again == pair)
+        );
+    }
+}
+
 fn server_of(pem: &str) -> bool {
     server(pem).is_ok()
 }
@@ -86,6 +106,12 @@ fn what_is_wrong_is_said_and_no_key_shown() {
     assert!(message(&format!("{server}{other}"), &key).starts_with("certificate 2 ("));
     let nothing = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
     assert_eq!(message(&format!("{server}{nothing}"), &key), "certificate 2 is not one");
+    let own_key = KeyPair::generate().unwrap();
+    let strange = params("a\nb\u{1b}[2J", &[], 1).self_signed(&own_key).unwrap().pem();
+    assert_eq!(
+        message(&strange, &key),
+        "the private key is not that of the certificate (`CN=a\u{fffd}b\u{fffd}[2J`)"
+    );
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAMCAQE=\n-----END ENCRYPTED PRIVATE KEY-----\n";
     assert!(message(&server, encrypted).starts_with("the private key is encrypted"));
     let strange = "-----BEGIN PRIVATE KEY-----\nMAMCAQE=\n-----END PRIVATE KEY-----\n";
