@@ -172,6 +172,9 @@ fn read(storage: &Storage, digest: Digest) -> Option<Packages> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

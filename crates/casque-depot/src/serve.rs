@@ -142,6 +142,8 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) -> Result<(), hyper::Error> {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Who has asked may say that nothing more will come; who is gone is noticed when the answer is written.
+        .half_close(true)
         .header_read_timeout(head)
         .max_headers(HEADERS)
         .max_buf_size(HEAD)

@@ -1,7 +1,7 @@
 //! Real connections, and what some do with them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 
 use crate::house::{House, clock};
 
-struct Running {
-    house: House,
-    address: SocketAddr,
+pub struct Running {
+    pub house: House,
+    pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
 
-async fn start(lines: &str) -> Running {
+pub async fn start(lines: &str) -> Running {
     serving(House::with(lines)).await
 }
 
@@ -62,6 +62,27 @@ async fn heads_that_are_too_big_or_never_end_are_given_up() {
     let answer = exchange(running.address, "GET / HTTP/1.1\r\nhost: a\r\nx: ").await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert_eq!(exchange(running.address, "GET /healthz HTTP/1.0\r\n\r\n").await.lines().last(), Some("ok"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_that_nothing_more_will_come_is_answered() {
+    let running = start("").await;
+    let file = format!(
+        "GET /backend/docker_backend-v1.tar HTTP/1.1\r\nhost: a\r\nauthorization: {}\r\n\r\n",
+        running.house.acme
+    );
+    let (address, length) = (running.address, 8_000_000);
+    let ask = move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(file.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    };
+    let answer = tokio::task::spawn_blocking(ask).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.len() > length, "{} bytes", answer.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
