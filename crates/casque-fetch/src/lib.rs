@@ -8,6 +8,8 @@ mod credentials;
 mod error;
 mod exchange;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod network;
 mod proxy;
 mod retry;

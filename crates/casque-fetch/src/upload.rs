@@ -20,6 +20,8 @@ use crate::{Answer, Exchange, FetchError, Network, Progress};
 
 /// How long a server may look at what it was given: it reads large files once more.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// More than what a depot says of all its releases.
+const LARGEST_ANSWER: u64 = 64 << 20;
 /// More than any reason has.
 const LONGEST: u64 = 64 << 10;
 
@@ -194,15 +196,18 @@ impl Read for Counted<'_, '_> {
 fn said(url: &str, mut answer: Answer) -> Result<Vec<u8>, FetchError> {
     let mut body = Vec::new();
     let url = plain(url);
-    let read = match answer.status {
-        200..=299 => answer.read_to_end(&mut body),
-        _ => answer.by_ref().take(LONGEST).read_to_end(&mut body),
-    };
+    let done = (200..=299).contains(&answer.status);
+    let limit = if done { LARGEST_ANSWER } else { LONGEST };
+    let too_large = || FetchError::TooLarge { url: url.clone(), limit };
+    if done && answer.length.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let read = answer.by_ref().take(limit + 1).read_to_end(&mut body);
     let broken =
         |source: io::Error| FetchError::Truncated { url: url.clone(), received: 0, source: Some(source) };
     read.map_err(broken)?;
-    if (200..=299).contains(&answer.status) {
-        return Ok(body);
+    if done {
+        return if body.len() as u64 > limit { Err(too_large()) } else { Ok(body) };
     }
     let text = String::from_utf8_lossy(&body);
     let text: String = text.trim().chars().filter(|c| !c.is_control() || *c == '\n').collect();
