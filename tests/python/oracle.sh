@@ -20,3 +20,7 @@ done
 /opt/other/venv/bin/python3 -c 'import crcmod._crcfunext, docopt, foo, lib'
 test "$(/opt/other/venv/bin/foo-script)" = "foo, by /opt/other/venv/bin/python3"
 test "$(/opt/other/venv/bin/foo)" = foo
+# The one that is to have no pip has what it is for.
+test ! -e /opt/bare/venv/bin/pip
+if /opt/bare/venv/bin/python3 -m pip --version; then exit 1; fi
+/opt/bare/venv/bin/python3 -c 'import async_timeout'
