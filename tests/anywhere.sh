@@ -81,9 +81,24 @@ run_cell() {
         [[ ${4:-} != no-network ]] || nothing_left
         start_again
         same "$said: it is there after another start" "$(<"$work/expected")" "$(read_back && report_totals "$work/report")"
+        engine_exec "$name" backend support-bundle >"$work/bundle" 2>/dev/null
+        is_for_support "$said: a bundle of what runs"
+        # Without an engine there is no other container on the same data.
+        if [[ $ENGINE != none ]]; then
+            same "$said: it stops in order" 0 "$(engine_stop "$name")"
+            "$ENGINE" run --rm --volume "$volume:/data" "${arguments[@]}" "$image" support-bundle >"$work/bundle" 2>/dev/null
+            is_for_support "$said: a bundle of what is stopped"
+        fi
     fi
     engine_remove "$name"
     engine_remove_volume "$volume"
+}
+
+is_for_support() {
+    tar -xzOf "$work/bundle" support-bundle/manifest.json >"$work/manifest.json" || die "$1 is none"
+    jq --exit-status '.members | length > 5' "$work/manifest.json" >/dev/null || die "$1 has too little: $(<"$work/manifest.json")"
+    tar -xzOf "$work/bundle" >"$work/everything"
+    same "$1 has all, and no password" 0 "$(grep -c "$password" "$work/everything" || true)"
 }
 
 # Sets what the engine is told.
