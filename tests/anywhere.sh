@@ -77,7 +77,8 @@ run_cell() {
         refused
     else
         start
-        same "$said: what is uploaded is reported" "$(<"$work/expected")" "$(use && report_totals "$work/report")"
+        use
+        same "$said: what is uploaded is reported" "$(<"$work/expected")" "$(report_totals "$work/report")"
         [[ ${4:-} != no-network ]] || nothing_left
         start_again
         same "$said: it is there after another start" "$(<"$work/expected")" "$(read_back && report_totals "$work/report")"
@@ -98,7 +99,7 @@ is_for_support() {
     tar -xzOf "$work/bundle" support-bundle/manifest.json >"$work/manifest.json" || die "$1 is none"
     jq --exit-status '.members | length > 5' "$work/manifest.json" >/dev/null || die "$1 has too little: $(<"$work/manifest.json")"
     tar -xzOf "$work/bundle" >"$work/everything"
-    same "$1 has all, and no password" 0 "$(grep -c "$password" "$work/everything" || true)"
+    same "$1 has all, and no password" 0 "$(grep -c "$first" "$work/everything" || true)"
 }
 
 # Sets what the engine is told.
@@ -171,8 +172,8 @@ nothing_left() {
         "$(nsenter --net="/proc/$inside/ns/net" ip -json -stats link show casque-out | jq '.[0].stats64.tx.packets')"
 }
 
+# Leaves the generated password in `first`.
 use() {
-    local first
     first=$(engine_exec "$name" backend settings get admin-password)
     rm -f "$jar"
     [[ "$(log_in "$address" "$jar" "$first")" == 200 ]] || die "the first password does not log in"
