@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tests/engine.sh
 . tests/engine.sh
 
+RESOLVER=same_as_apt
+
 main() {
     LOGS=$(mktemp -d)
     at_exit "rm -rf '$LOGS'"
@@ -32,8 +34,18 @@ scripts() {
 rust() {
     # Some tests run the programs themselves, which `cargo test` alone does not build.
     cargo build --locked --workspace --bins
-    cargo test --locked --workspace
+    cargo test --locked --workspace --no-run
+    together crates resolver
     make --no-print-directory -C examples/backend test
+}
+
+crates() {
+    step cargo test --locked --workspace -- --skip "$RESOLVER"
+}
+
+# Two minutes of apt's own work, beside tests that mostly wait.
+resolver() {
+    step cargo test --locked --workspace --test it -- "$RESOLVER"
 }
 
 # Each says what it did and removes what it made.

@@ -18,5 +18,5 @@ KILLS=40 tests/cache.sh
 # The resolver beside apt, on ten times the sets.
 CASQUE_RESOLVER_SETS=2000 cargo test --locked --package casque-debian --test it same_as_apt
 # Parsers of what comes from the network, on ten times the inputs.
-CASQUE_FUZZ_CASES=20000 cargo test --locked --package casque-debian --package casque-depot --package casque-sign -- fuzz whatever
+CASQUE_FUZZ_CASES=20000 cargo test --locked --workspace -- fuzz whatever
 printf '\npassed: the long tests\n'
