@@ -221,6 +221,7 @@ fn what_runs_after_the_end_comes_from_the_unit_unless_the_manifest_says_it() {
     assert_eq!(post_stop(own, "shop-before"), None);
     let other = format!("{own}post-stop = [\"/bin/db\", \"sweep\"]\n");
     assert_eq!(post_stop(&other, "shop").unwrap(), ["/bin/db", "sweep"]);
+    assert_eq!(post_stop(&format!("{own}type = \"oneshot\"\n"), "shop"), None);
     let timer = "[service.shop]\nfrom = \"systemd:shop.timer\"\n";
     assert_eq!(post_stop(timer, "shop"), None);
     assert!(scene.services(timer).summaries[0].contains("`ExecStopPost=/bin/sweep`"));
