@@ -7,12 +7,17 @@ use std::process::{Command, Stdio};
 use casque_format::control::{Overall, Reply, Request, ServiceState};
 use serde_json::{Value, json};
 
+use crate::behaviours::ready_file;
 use crate::container::{Container, plan, sh};
 
 fn services() -> Value {
     plan(&json!({
         "agent": { "command": ["sleep", "1000"], "sockets": "agent" },
-        "db": { "command": sh("trap 'echo db ends; exit' TERM; echo db begins; while :; do sleep 0.05; done") },
+        // Ready when it has said that it begins, each time.
+        "db": {
+            "command": sh("trap 'rm DIR/db.up; echo db ends; exit' TERM; echo db begins; touch DIR/db.up; while :; do sleep 0.05; done"),
+            "ready": ready_file("db"),
+        },
         "web": {
             "command": sh("trap 'echo web ends; exit' TERM; echo web begins; while :; do sleep 0.05; done"),
             "after": ["db"],
