@@ -2,13 +2,16 @@
 //! nowhere else.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::path::Component;
+use std::os::fd::AsRawFd as _;
+use std::path::{Component, PathBuf};
 
 use casque_fuzz::fuzz;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use fs_err as fs;
+use rustix::fs::{MemfdFlags, memfd_create};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -100,6 +103,14 @@ fn a_command_becomes_a_script_of_names_alone() {
     });
 }
 
+/// A file that no disk has to keep, and where it is as long as it is open.
+fn in_memory(content: &[u8]) -> (File, PathBuf) {
+    let mut file = File::from(memfd_create("fuzz", MemfdFlags::CLOEXEC).unwrap());
+    file.write_all(content).unwrap();
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    (file, path.into())
+}
+
 /// A wheel with nothing compressed, so that changes reach what reads them.
 fn wheel(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -125,10 +136,8 @@ fn no_file_of_a_wheel_leads_elsewhere() {
         ("a-1.dist-info/METADATA", b"Name: a\nVersion: 1\n"),
         ("a/c.py", b""),
     ]);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("wheel");
     let open = |data: &[u8]| {
-        fs::write(&path, data).unwrap();
+        let (_file, path) = in_memory(data);
         Wheel::open_named("a-1-py3-none-any.whl", &path)
     };
     assert!(open(&plain).unwrap().entries().unwrap().len() == 3);
@@ -174,10 +183,8 @@ fn program() -> Vec<u8> {
 
 #[test]
 fn programs_in_a_wheel_need_libraries_or_are_none() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("wheel");
     let needed = |program: &[u8]| {
-        fs::write(&path, wheel(&[("a/b.so", program)])).unwrap();
+        let (_file, path) = in_memory(&wheel(&[("a/b.so", program)]));
         needed_libraries(&path).unwrap()
     };
     assert_eq!(needed(&program()), ["libc.so.6", "libm.so.6"]);
@@ -189,9 +196,7 @@ const PROJECT: &[u8] =
 
 /// Reads how the sources in an archive are built.
 fn build_system(filename: &str, archive: &[u8]) -> Result<BuildSystem, PythonError> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sources");
-    fs::write(&path, archive).unwrap();
+    let (_file, path) = in_memory(archive);
     BuildSystem::of_archive(filename, &path)
 }
 

@@ -41,6 +41,21 @@ async fn a_release_is_published_once() {
 }
 
 #[tokio::test]
+async fn a_counter_that_was_taken_after_it_was_looked_at_is_refused() {
+    let house = House::default();
+    let one = house.prepared("v1", 1, "stable", "one").await;
+    let other = house.prepared("v2", 1, "stable", "other").await;
+    // What two uploads at the same time come to, both judged before either is written.
+    let publish = |release: &Release| {
+        house.depot.records().publish(release, &release.canonical(), "", NOW as i64).map(drop)
+    };
+    publish(&one).unwrap();
+    let error = publish(&other).unwrap_err().to_string();
+    assert_eq!(error, "the release `v2` has counter 1, and a release with counter 1 was there before");
+    assert_eq!(house.get(LATEST, &[]).await.text(), "one");
+}
+
+#[tokio::test]
 async fn records_that_cannot_be_believed_are_refused() {
     let house = House::default();
     house.release("v2", 5, "stable", "newer").await;

@@ -93,8 +93,13 @@ async fn wrong_headers_and_too_big_files_are_refused_before_a_byte_is_read() {
     let path = "/api/v1/backend/blobs/..%2f..%2fdepot.db";
     let seen = house.ask("HEAD", path, &[("authorization", house.token.as_str())], "").await;
     assert_eq!(seen.status, StatusCode::BAD_REQUEST);
-    let full = House::with("keep-free = 9223372036854775807");
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_nothing_more() {
+    let (digest, full) = (Digest::of(b"x"), House::with("keep-free = 9223372036854775807"));
     assert_eq!(full.patch(digest, 0, 1, "x").await.status, StatusCode::INSUFFICIENT_STORAGE);
+    assert_eq!(offset(&full, digest).await, "0");
 }
 
 #[tokio::test]
