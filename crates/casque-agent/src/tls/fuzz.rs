@@ -105,6 +105,7 @@ fn what_is_trusted_is_whole_whatever_the_customer_put_there() {
     fuzz("authorities", &[text.as_bytes(), &authority, pem("CERTIFICATE", &server).as_bytes()], |data| {
         let Some(text) = read(data) else { return };
         assert_eq!(read(text.as_bytes()).as_ref(), Some(&text), "what was taken is taken again");
+        assert!(text.contains("BEGIN CERTIFICATE"), "{text:?}");
         let _ = connector(&Trust::Text { pem: text, origin: "here".to_owned() });
     });
 }
