@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use casque_sign::{KeyRing, Passphrase, SecretKey, SignError, rotate};
+use casque_sign::{KeyRing, Passphrase, PublicKey, SecretKey, SignError, rotate};
 
 fn key() -> SecretKey {
     SecretKey::generate(&Passphrase::new("secret")).unwrap().0
@@ -39,6 +39,21 @@ fn a_key_that_was_signed_for_something_else_is_not_followed() {
         refused.to_string(),
         format!("the signature by key {} is not for a new key, but for `a file of the release`", first.id())
     );
+}
+
+#[test]
+fn a_key_of_another_algorithm_is_none() {
+    let line = key().public().line();
+    let refused = PublicKey::parse(&line.replacen("RW", "Rn", 1)).unwrap_err();
+    assert_eq!(refused.to_string(), "this is no public key: it is of an algorithm other than Ed25519");
+}
+
+#[test]
+fn a_key_is_followed_whatever_became_of_the_comment_in_its_file() {
+    let (first, second) = (key(), key());
+    let link = rotate(&first, &second.public()).unwrap();
+    let file = format!("untrusted comment: ours since spring\n{}\n", second.public().line());
+    assert_eq!(KeyRing::new([first.public()]).follow(&file, &link).unwrap(), second.id());
 }
 
 #[test]

@@ -69,6 +69,19 @@ fn we_verify_what_minisign_signs_and_sign_with_its_key() {
 }
 
 #[test]
+fn a_signature_that_is_not_over_a_hash_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("archive"), CONTENT).unwrap();
+    let (key, file) = SecretKey::generate(&Passphrase::new("correct horse")).unwrap();
+    std::fs::write(place.path().join("key"), file).unwrap();
+    let seen = minisign(place.path(), &["-S", "-l", "-s", "key", "-m", "archive"], "correct horse\n");
+    assert!(seen.status.success(), "{seen:?}");
+    let signature = std::fs::read_to_string(place.path().join("archive.minisig")).unwrap();
+    let refused = key.public().verify(Cursor::new(CONTENT), &signature).unwrap_err();
+    assert_eq!(refused.to_string(), "this is no signature: it is of the old form, which is not over a hash");
+}
+
+#[test]
 fn a_key_that_minisign_left_unprotected_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let seen = minisign(place.path(), &["-G", "-W", "-p", "key.pub", "-s", "key"], "");
