@@ -209,12 +209,27 @@ impl Container {
         let reader = started.stdout.take().map(|pipe| {
             let output = Arc::clone(&output);
             spawn(move || {
-                let mut pipe = BufReader::new(pipe);
-                let mut line = Vec::new();
-                while pipe.read_until(b'\n', &mut line).unwrap() > 0 {
-                    output.text.lock().unwrap().push_str(std::str::from_utf8(&line).unwrap());
-                    output.more.notify_all();
-                    line.clear();
+                // As fast as a log driver: PID 1 waits for its reader no longer than it must.
+                let mut pipe = BufReader::with_capacity(1 << 16, pipe);
+                let mut read = Vec::new();
+                loop {
+                    let piece = pipe.fill_buf().unwrap();
+                    let (count, is_end) = (piece.len(), piece.is_empty());
+                    read.extend_from_slice(piece);
+                    pipe.consume(count);
+                    let lines = if is_end {
+                        Some(read.len())
+                    } else {
+                        read.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1)
+                    };
+                    if let Some(end) = lines {
+                        output.text.lock().unwrap().push_str(std::str::from_utf8(&read[..end]).unwrap());
+                        output.more.notify_all();
+                        read.drain(..end);
+                    }
+                    if is_end {
+                        break;
+                    }
                 }
             })
         });
