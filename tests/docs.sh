@@ -102,11 +102,11 @@ run_block() {
         set-secret | restart) wait_for 180 "ready after $1" status_is_ready http://127.0.0.1 ;;
         external)
             wait_for 180 "ready after $1" status_is_ready http://127.0.0.1
-            same "the built-in ones do not run" "" "$(databases_inside)"
+            same "the built-in ones do not run" "" "$(databases_in backend)"
             ;;
         external-end)
             wait_for 180 "ready after $1" status_is_ready http://127.0.0.1
-            same "the built-in ones run again" "mongod redis-server" "$(databases_inside)"
+            same "the built-in ones run again" "mongod redis-server" "$(databases_in backend)"
             ;;
         mail-test) same "the mail is there" 1 "$(grep -c '^Subject: Test of ' "$work/mail/1.mail")" ;;
         certificate)
@@ -149,10 +149,6 @@ services_elsewhere() {
     external_redis -- --requirepass secret
     echo "mongodb://app:secret@$(container_address "$name-db")/orders" >"$work/here/mongodb-url.txt"
     echo "redis://:secret@$(container_address "$name-cache")/0" >"$work/here/redis-url.txt"
-}
-
-databases_inside() {
-    docker top backend -eo comm | grep -E '^(mongod|redis-server)$' | sort | xargs
 }
 
 main "$@"

@@ -99,6 +99,7 @@ serve_redis() {
 
 becomes_ready_by_itself() {
     wait_for 180 "$address/status says ready" status_is_ready "$address"
+    same "of the built-in databases the other one runs" redis-server "$(databases_in "$name")"
     wait_for 10 "the log says who was reached" logged "db.bank.example:27017 is a MongoDB, and lets the user in"
 }
 
@@ -126,7 +127,7 @@ takes_over_a_right_one() {
 }
 
 nothing_built_in_runs() {
-    same "no database runs inside" "" "$(docker top "$name" -eo comm | grep -E '^(mongod|redis-server)$' || true)"
+    same "no database runs inside" "" "$(databases_in "$name")"
 }
 
 keeps_data_there() {

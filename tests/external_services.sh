@@ -36,3 +36,9 @@ external_redis() {
 container_address() {
     docker inspect --format '{{.NetworkSettings.Networks.bridge.IPAddress}}' "$1"
 }
+
+# Prints which databases run in a container: databases_in NAME.
+databases_in() {
+    docker top "$1" -eo pid,comm >"${work:?}/processes"
+    awk '$2 == "mongod" || $2 == "redis-server" { print $2 }' "$work/processes" | sort | xargs
+}
