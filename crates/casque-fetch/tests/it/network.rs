@@ -123,3 +123,14 @@ fn a_server_that_falls_silent_is_given_up() {
     assert!(matches!(refused, FetchError::Truncated { received: 0, .. }), "{refused}");
     assert_eq!(server.asked().len(), 3);
 }
+
+#[test]
+fn an_answer_without_measure_is_not_read() {
+    let server = Server::start();
+    let url = server.answer("/api", &[Answer::Silence((64 << 20) + 1)]);
+    let error = network(NetworkSettings::default()).look_up(&url).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("`{url}` is larger than the 67108864 bytes that were expected at most")
+    );
+}
