@@ -20,7 +20,7 @@ use crate::tls::client::Trust;
 /// For everything that one address is asked.
 const LONGEST_TRY: Duration = Duration::from_secs(10);
 /// Nobody reads more of what a server says.
-const LONGEST_TEXT: usize = 500;
+const LONGEST_TEXT: usize = 300;
 
 /// Why an external service is of no use.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,18 +82,17 @@ async fn ask(target: &Target, trust: &Trust, host: &str, port: u16) -> Result<St
 
 /// Asks whoever is at the other end.
 async fn ask_as(stream: &mut Box<dyn Duplex>, target: &Target) -> Result<String, Refusal> {
-    let asked = match target.scheme.as_str() {
+    match target.scheme.as_str() {
         "mongodb" | "mongodb+srv" => mongodb::ask(stream, target).await,
         "redis" | "rediss" => redis::ask(stream, target).await,
         _ => Ok("reached; what speaks there was not asked".to_owned()),
-    };
-    let shown = |text: String| shown(text, target.password.as_deref().unwrap_or_default());
-    asked.map(shown).map_err(|refusal| Refusal { text: shown(refusal.text), ..refusal })
+    }
 }
 
-/// A server may repeat what it was told, or send what a terminal obeys.
-fn shown(text: String, password: &str) -> String {
-    let text = if password.is_empty() { text } else { masked(text, &[password.to_owned()]) };
+/// Returns what a server says as it can be shown: it may repeat the password, or send what a terminal obeys.
+fn shown(said: &str, target: &Target) -> String {
+    let secrets = target.password.iter().filter(|password| !password.is_empty()).cloned().collect::<Vec<_>>();
+    let text = masked(said.to_owned(), &secrets);
     let plain = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
     plain.take(LONGEST_TEXT).collect()
 }

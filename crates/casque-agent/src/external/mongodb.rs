@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::scram::Scram;
 use super::stream::Duplex;
-use super::{Refusal, Target};
+use super::{Refusal, Target, shown};
 
 const OP_MSG: i32 = 2013;
 const HEADER: usize = 16;
@@ -27,7 +27,7 @@ pub async fn ask(stream: &mut Box<dyn Duplex>, target: &Target) -> Result<String
     if !target.user.is_empty() {
         hello.insert("saslSupportedMechs", format!("{source}.{}", target.user));
     }
-    let answer = match command(stream, hello).await? {
+    let answer = match command(stream, target, hello).await? {
         Ok(answer) => answer,
         Err(failure) if failure.code == COMMAND_NOT_FOUND => {
             return Ok("a MongoDB older than 4.4.2; its log-in was not tried".to_owned());
@@ -35,12 +35,12 @@ pub async fn ask(stream: &mut Box<dyn Duplex>, target: &Target) -> Result<String
         Err(failure) => return Err(failure.refusal("reached, but it does not serve")),
     };
     belongs(&answer, target)?;
-    let what = what(&answer);
+    let what = what(&answer, target);
     let logged_in = match &target.password {
         Some(password) => log_in(stream, target, password, &source, &answer).await?,
         None => "",
     };
-    match command(stream, doc! { "ping": 1, "$db": "admin" }).await? {
+    match command(stream, target, doc! { "ping": 1, "$db": "admin" }).await? {
         Ok(_) => Ok(format!("{what}{logged_in}")),
         Err(failure) => Err(failure.refusal(&format!("reached {what}, but it does not serve"))),
     }
@@ -53,9 +53,9 @@ fn source(target: &Target) -> String {
     named.unwrap_or(if path.is_empty() { "admin" } else { path }).to_owned()
 }
 
-fn what(hello: &RawDocument) -> String {
+fn what(hello: &RawDocument, target: &Target) -> String {
     match hello.get_str("setName") {
-        Ok(set) => format!("a MongoDB of the replica set `{set}`"),
+        Ok(set) => format!("a MongoDB of the replica set `{}`", shown(set, target)),
         Err(_) => "a MongoDB".to_owned(),
     }
 }
@@ -66,13 +66,14 @@ fn belongs(hello: &RawDocument, target: &Target) -> Result<(), Refusal> {
     if let Some(wanted) = target.options.get("replicaset")
         && set != Some(wanted)
     {
-        let own = set.map_or("of none".to_owned(), |set| format!("of `{set}`"));
+        let own = set.map_or("of none".to_owned(), |set| format!("of `{}`", shown(set, target)));
         return Err(Refusal::lasting(format!("reached, but it is {own}, not of the replica set `{wanted}`")));
     }
     let writable = hello.get_bool("isWritablePrimary").unwrap_or(false);
     let knows_who = hello.get_str("primary").is_ok();
     match set {
         Some(set) if !writable && !knows_who => {
+            let set = shown(set, target);
             Err(Refusal::passing(format!("reached, but the replica set `{set}` has no primary now")))
         }
         _ => Ok(()),
@@ -95,7 +96,8 @@ async fn log_in(
     if mechanism != SCRAM || !offers {
         return Ok("; its log-in, which is not by SCRAM-SHA-256, was not tried");
     }
-    let refused = format!("reached {}, but user `{}` of `{source}` is refused", what(hello), target.user);
+    let refused =
+        format!("reached {}, but user `{}` of `{source}` is refused", what(hello, target), target.user);
     let mut nonce = [0; 24];
     let lasting = |reason: String| Refusal::lasting(format!("{refused}: {reason}"));
     getrandom::fill(&mut nonce).map_err(|error| lasting(error.to_string()))?;
@@ -104,12 +106,12 @@ async fn log_in(
         "saslStart": 1, "mechanism": SCRAM, "payload": binary(&scram.message()), "$db": source,
         "options": { "skipEmptyExchange": true },
     };
-    let answer = command(stream, start).await?.map_err(|failure| failure.refusal(&refused))?;
+    let answer = command(stream, target, start).await?.map_err(|failure| failure.refusal(&refused))?;
     let proof = scram.answer(&payload(&answer)).map_err(lasting)?;
     let id = answer.get_i32("conversationId").unwrap_or(1);
     let next =
         doc! { "saslContinue": 1, "conversationId": id, "payload": binary(&proof.message), "$db": source };
-    let answer = command(stream, next).await?.map_err(|failure| failure.refusal(&refused))?;
+    let answer = command(stream, target, next).await?.map_err(|failure| failure.refusal(&refused))?;
     if !proof.is_answered_by(&payload(&answer)) {
         return Err(lasting("the server does not know the password itself".to_owned()));
     }
@@ -141,6 +143,7 @@ impl Failure {
 /// Returns the answer as it came: what is asked of it is looked up in its bytes, however deep documents are in documents.
 async fn command(
     stream: &mut Box<dyn Duplex>,
+    target: &Target,
     command: Document,
 ) -> Result<Result<RawDocumentBuf, Failure>, Refusal> {
     let broken =
@@ -177,6 +180,6 @@ async fn command(
     if ok {
         return Ok(Ok(answer));
     }
-    let text = answer.get_str("errmsg").unwrap_or("it gives no reason").to_owned();
+    let text = shown(answer.get_str("errmsg").unwrap_or("it gives no reason"), target);
     Ok(Err(Failure { code: answer.get_i32("code").unwrap_or_default(), text }))
 }

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::stream::Duplex;
-use super::{Refusal, Target};
+use super::{Refusal, Target, shown};
 
 /// Longer first lines are none of a Redis.
 const LONGEST_LINE: u64 = 4096;
@@ -19,7 +19,7 @@ pub async fn ask(stream: &mut Box<dyn Duplex>, target: &Target) -> Result<String
             "" => &["AUTH", password],
             user => &["AUTH", user, password],
         };
-        if let Err(reason) = command(&mut stream, log_in).await? {
+        if let Err(reason) = command(&mut stream, target, log_in).await? {
             let who = if target.user.is_empty() {
                 "the password".to_owned()
             } else {
@@ -30,11 +30,11 @@ pub async fn ask(stream: &mut Box<dyn Duplex>, target: &Target) -> Result<String
     }
     let database = target.path.trim_matches('/');
     if !database.is_empty()
-        && let Err(reason) = command(&mut stream, &["SELECT", database]).await?
+        && let Err(reason) = command(&mut stream, target, &["SELECT", database]).await?
     {
         return Err(refused(&format!("reached, but not database `{database}`"), &reason));
     }
-    match command(&mut stream, &["PING"]).await? {
+    match command(&mut stream, target, &["PING"]).await? {
         Ok(()) => Ok("a Redis that answers".to_owned()),
         // Who may do little else may not even ask this, and is known nevertheless.
         Err(reason) if reason.starts_with("NOPERM") => Ok("a Redis that knows the user".to_owned()),
@@ -57,6 +57,7 @@ fn refused(what: &str, reason: &str) -> Refusal {
 /// Returns whether a command was done, or the server's own words.
 async fn command(
     stream: &mut BufReader<&mut Box<dyn Duplex>>,
+    target: &Target,
     words: &[&str],
 ) -> Result<Result<(), String>, Refusal> {
     let mut request = format!("*{}\r\n", words.len()).into_bytes();
@@ -72,7 +73,7 @@ async fn command(
     let line = String::from_utf8_lossy(&line);
     match line.trim_end().split_at_checked(1) {
         Some(("+", _)) => Ok(Ok(())),
-        Some(("-", reason)) => Ok(Err(reason.strip_prefix("ERR ").unwrap_or(reason).to_owned())),
+        Some(("-", reason)) => Ok(Err(shown(reason.strip_prefix("ERR ").unwrap_or(reason), target))),
         None if line.is_empty() => Err(Refusal::passing("reached, but it hung up")),
         _ => Err(Refusal::lasting("reached, but what answers is no Redis")),
     }

@@ -178,9 +178,9 @@ fn encoded(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> S
         PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
         _ => "PRIVATE KEY",
     };
-    let mut all: Vec<Pem> = chain.iter().map(|der| Pem::new("CERTIFICATE", der.as_ref())).collect();
-    all.push(Pem::new(tag, key.secret_der()));
-    pem::encode_many_config(&all, EncodeConfig::new().set_line_ending(LineEnding::LF))
+    let certificates = chain.iter().map(|der| Pem::new("CERTIFICATE", der.as_ref()));
+    let all = certificates.chain([Pem::new(tag, key.secret_der())]);
+    all.map(|one| pem::encode_config(&one, EncodeConfig::new().set_line_ending(LineEnding::LF))).collect()
 }
 
 fn names(certificate: &X509Certificate) -> (Vec<String>, Vec<IpAddr>) {
