@@ -51,12 +51,12 @@ resolver() {
 # Each says what it did and removes what it made.
 engines() {
     step tests/engines.sh
+    step tests/python.sh
 }
 
 without_docker() {
     step tests/release.sh
     step tests/sbom.sh
-    step tests/python.sh
     step tests/python-errors.sh
     step tests/same-bytes.sh
 }
@@ -72,9 +72,6 @@ building() {
     step tests/reproducible.sh
     step tests/cache.sh
     step tests/offline.sh
-    step tests/verify.sh
-    step tests/depot.sh
-    step tests/depot-pages.sh
 }
 
 # The product as its operator sees it.
@@ -87,15 +84,18 @@ running() {
     step tests/tls.sh
     step tests/syslog.sh
     step tests/port-80.sh
-    step tests/stop-and-kill.sh
+    step tests/stop-and-kill.sh --rounds 1
     step tests/mail.sh --engine docker
     step tests/update.sh
     step tests/backup.sh
     step tests/support-bundle.sh
 }
 
-# The product as its customer's people see it.
+# The product as its customer's people see it, and where they get it.
 using() {
+    step tests/depot.sh
+    step tests/depot-pages.sh
+    step tests/verify.sh
     step tests/five-commands.sh --engine docker
     step tests/five-commands.sh --engine podman
     step tests/five-commands.sh --engine none

@@ -54,6 +54,7 @@ the step of `deploy`: supervisor's `[eventlistener:memmon]` did not run and is n
 `backup.timer` is enabled and does nothing in an image: only services run there
 service `database` from `systemd:postgresql@15-main.service`: not carried over: `AssertPathExists=/etc/postgresql/%I/postgresql.conf` (it starts in any case; `when` and `unless` are in the manifest), `PartOf=postgresql.service`, `ExecStartPre=/usr/bin/install --directory --owner postgres --group postgres /run/postgresql` (it runs before the first start only)
 service `shop` from `systemd:shop.service`: not carried over: `CPUWeight=200` (the engine limits the container as a whole), `ExecStartPre=/bin/cp /etc/shop.env /srv/shop/shop.env` (it runs before the first start only); hardening left out: `ProtectSystem`, `PrivateTmp`
+`/etc/shop.env` can be read by the group of a service and not by group 0, so not where the container runs with `--user`; make the service's user its owner
 END
 }
 

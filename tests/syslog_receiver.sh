@@ -1,9 +1,10 @@
 # A real rsyslog that keeps what it gets. Source it after wait.sh; `work` has to be a directory.
 # shellcheck shell=bash
 
-# Starts it for messages over TCP and UDP, on any address of the host; with PAIR also over TLS, with PAIR.pem and PAIR.key
-# and the authority beside them: receiver_start [PAIR]. Sets tcp, udp and tls, the ports, and received, a file with a line
-# for each message: severity, facility, time, host, service, structured data, text.
+# Starts it for messages over TCP and UDP, on any address of the host, with room for datagrams while others have the
+# processor; with PAIR also over TLS, with PAIR.pem and PAIR.key and the authority beside them: receiver_start [PAIR].
+# Sets tcp, udp and tls, the ports, and received, a file with a line for each message: severity, facility, time, host,
+# service, structured data, text.
 receiver_start() {
     PATH=$PATH:/usr/sbin
     [[ -n "$(type -P rsyslogd)" ]] || die "there is no rsyslogd; tests/install-needs.sh test"
@@ -17,7 +18,7 @@ module(load="imtcp")
 template(name="fields" type="string" string="%syslogseverity-text% %syslogfacility-text% %timestamp:::date-rfc3339% %hostname% %app-name% %structured-data% %msg%\n")
 ruleset(name="keep") { action(type="omfile" file="$received" template="fields") }
 input(type="imtcp" port="$tcp" ruleset="keep" streamDriver.mode="0" streamDriver.name="ptcp")
-input(type="imudp" port="$udp" ruleset="keep")
+input(type="imudp" port="$udp" ruleset="keep" rcvbufSize="4m")
 TEXT
     [[ -z ${1:-} ]] || receiver_speaks_tls "$1"
     at_exit receiver_stop
