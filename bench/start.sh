@@ -15,9 +15,8 @@ usage() {
     cat <<'TEXT'
 usage: bench/start.sh [--rounds N] [--archive FILE]
 
-Starts the example on docker N times (7 unless given), each in turn with the same programs started by a shell script in its
-image: the slowest chain alone, each as soon as the one before it is ready; and all services in the order of the image. Prints
-medians. The volume has been used before. The archive is dist/docker_backend-latest.tar unless given. The figures are also left
+Starts the example on docker N times (7 unless given), each in turn with the slowest chain of its programs, started by a shell
+script in its image, each as soon as the one before it is ready. Prints medians. The volume has been used before. The archive is dist/docker_backend-latest.tar unless given. The figures are also left
 in dist/bench/start.json. Run it on a quiet machine.
 TEXT
 }
