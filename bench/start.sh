@@ -16,8 +16,8 @@ usage() {
 usage: bench/start.sh [--rounds N] [--archive FILE]
 
 Starts the example on docker N times (7 unless given), each in turn with the slowest chain of its programs, started by a shell
-script in its image, each as soon as the one before it is ready. Prints medians. The volume has been used before. The archive is dist/docker_backend-latest.tar unless given. The figures are also left
-in dist/bench/start.json. Run it on a quiet machine.
+script in its image, each as soon as the one before it is ready. Prints medians. The volume has been used before. The archive is
+dist/docker_backend-latest.tar unless given. The figures are also left in dist/bench/start.json. Run it on a quiet machine.
 TEXT
 }
 
