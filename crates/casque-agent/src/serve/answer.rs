@@ -198,4 +198,4 @@ fn same(given: &[u8], token: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

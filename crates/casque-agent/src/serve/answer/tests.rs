@@ -13,7 +13,7 @@ use super::*;
 const STATES: [Overall; 5] =
     [Overall::Starting, Overall::Ready, Overall::Degraded, Overall::Maintenance, Overall::Stopping];
 
-fn config() -> AgentConfig {
+pub fn config() -> AgentConfig {
     AgentConfig {
         product: Product {
             name: "vendor/backend".to_owned(),
@@ -34,7 +34,7 @@ fn config() -> AgentConfig {
     }
 }
 
-fn view(state: Overall) -> View {
+pub fn view(state: Overall) -> View {
     let web = ServiceStatus {
         name: "web".to_owned(),
         state: ServiceState::Ready,
